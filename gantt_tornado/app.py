@@ -1,0 +1,97 @@
+"""The backend behind HTTP: routes for an application of yours, or an application of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from tornado import web
+
+from gantt_tornado.backend import Backend
+from gantt_tornado.handlers import DataHandler, EntityHandler, Handler, NoSuchRoute
+from gantt_tornado.live import LiveHandler
+
+#: Beside the package in a source tree, inside it in a wheel.
+STATIC: Final = next(
+    (
+        path
+        for path in (Path(__file__).parent / "static", Path(__file__).parent.parent / "static")
+        if (path / "index.html").is_file()
+    ),
+    Path(__file__).parent / "static",
+)
+
+#: What the page may do: nothing from elsewhere, no inline script. The client positions
+#: its bars with style attributes, and its icons are data URLs.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+
+
+class PageHandler(web.StaticFileHandler):
+    """The demo page and the client library."""
+
+    roles: ClassVar = {"GET": None, "HEAD": None}
+
+    def set_default_headers(self) -> None:
+        self.set_header("Content-Security-Policy", POLICY)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Cache-Control", "no-cache")
+
+
+class PageRedirect(web.RedirectHandler):
+    """A mounted page without its last slash, where relative addresses would not hold."""
+
+    roles: ClassVar = {"GET": None}
+
+
+def routes(backend: Backend, prefix: str = "", page: bool = True) -> list[Any]:
+    """The rules to put into a ``tornado.web.Application``, under ``prefix``.
+
+    Args:
+        backend: must be started before the first request.
+        prefix: ``"/gantt"`` or ``""``.
+        page: whether the demo page is served too.
+
+    Raises:
+        ValueError: a handler has a verb and does not say who may use it.
+    """
+    ours = {"backend": backend}
+    rules: list[Any] = [
+        (prefix + r"/api/v1", LiveHandler, ours),
+        (prefix + r"/data", DataHandler, ours),
+        (prefix + r"/data/([a-z]+)(?:/([^/]+))?", EntityHandler, ours),
+        (prefix + r"/data/.*", NoSuchRoute, ours),
+    ]
+    if page:
+        if prefix:
+            rules.append((prefix, PageRedirect, {"url": prefix + "/"}))
+        files = {"path": str(STATIC), "default_filename": "index.html"}
+        rules.append((prefix + r"/(.*)", PageHandler, files))
+    for rule in rules:
+        check_roles(rule[1])
+    return rules
+
+
+def make_app(backend: Backend, **settings: Any) -> web.Application:
+    """An application that serves the backend and the demo page at the root."""
+    return web.Application(routes(backend), **settings)
+
+
+def check_roles(handler: type[web.RequestHandler]) -> None:
+    """Refuse a handler with a verb that nobody said who may use.
+
+    Raises:
+        ValueError: it names the verb.
+    """
+    roles = getattr(handler, "roles", None)
+    for verb in handler.SUPPORTED_METHODS:
+        method = getattr(handler, verb.lower())
+        unimplemented = method is getattr(web.RequestHandler, verb.lower())
+        if unimplemented or method is Handler.options:
+            continue
+        if roles is None or verb not in roles:
+            raise ValueError(f"{handler.__name__} does not say who may {verb}")

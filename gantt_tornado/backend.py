@@ -1,0 +1,287 @@
+"""The backend: what an embedding application holds.
+
+It owns the store behind its writer, the plan in memory, the hub and whoever is
+connected, and carries each change from one to the next: committed, applied to the plan,
+answered, then told to the others, in commit order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from gantt_tornado import demo, protocol
+from gantt_tornado.auth import Tokens, User
+from gantt_tornado.config import Config
+from gantt_tornado.database import Database
+from gantt_tornado.entities import ENTITIES, Entity
+from gantt_tornado.errors import BadRequest, NotFound
+from gantt_tornado.hub import Event, Hub, Listener, framed
+from gantt_tornado.plan import Plan
+from gantt_tornado.rpc import Services
+from gantt_tornado.settling import Settling
+from gantt_tornado.store import NOBODY, Author, Committed, Outcome, Store
+from gantt_tornado.writer import Writer
+
+log = logging.getLogger(__name__)
+
+#: Told who asks (a ``tornado.web.RequestHandler``), says which user that is.
+Authenticate = Callable[[Any], User | Awaitable[User | None] | None]
+
+#: Seconds between two tellings of how many people are connected.
+PRESENCE_EVERY: Final = 0.5
+
+
+class Connection(Listener, Protocol):
+    """An open socket."""
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None: ...
+
+
+class Backend:
+    """One plan with everybody who looks at it.
+
+    Create as many as you like; nothing is shared between them. All methods belong on
+    the loop that ran :meth:`start`.
+
+    Args:
+        config: the settings, see :class:`~gantt_tornado.config.Config`.
+        authenticate: replaces the configured tokens: it gets the
+            ``tornado.web.RequestHandler`` of a request and returns the
+            :class:`~gantt_tornado.auth.User` who asks, or None; it may be a coroutine
+            function.
+    """
+
+    def __init__(
+        self, config: Config | None = None, authenticate: Authenticate | None = None
+    ) -> None:
+        self.config = config or Config()
+        self.authenticate = authenticate
+        self.tokens = Tokens(self.config.tokens)
+        self.services = Services()
+        self.plan = Plan()
+        self.hub = Hub(self.plan)
+        self.connections: set[Connection] = set()
+        self._calendar = self.config.calendar
+        self._database = Database(self.config.database)
+        self._writer = Writer(self._database, self._committed, self._answered)
+        self._settling = Settling(self._repeat)
+        self._watchers: list[Callable[[Committed], None]] = []
+        self._presence: asyncio.TimerHandle | None = None
+        self._store: Store
+
+    async def start(self) -> None:
+        """Open the database and read the plan.
+
+        Raises:
+            StartError: the database cannot be used; the text says why in one line.
+        """
+        self._store, self.plan = await self._writer.start(self._open)
+        self.hub = Hub(self.plan)
+
+    async def close(self) -> None:
+        """Finish what is queued, tell it, close every socket with 1001, close the database."""
+        await self._writer.close()
+        # What the writer's last batch left for the loop is told before the sockets go.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self._settling.close()
+        if self._presence is not None:
+            self._presence.cancel()
+        self.hub.close()
+        for connection in list(self.connections):
+            connection.close(protocol.GOING_AWAY, "The server is shutting down")
+
+    # Writes. Each may raise BadRequest, NotFound, Conflict and Unavailable.
+
+    async def insert(
+        self,
+        entity: str,
+        fields: Mapping[str, Any],
+        *,
+        author: Author = NOBODY,
+        loose: bool = False,
+    ) -> Outcome:
+        """Add an item: ``await backend.insert("task", {"text": "Dig", …})``.
+
+        ``loose`` tells that the values came from a form, where all is text.
+        """
+        kind = known(entity)
+        edit = kind.read(fields, self._calendar, loose=loose)
+        return await self._writer.submit(lambda: self._store.insert(kind, edit, author))
+
+    async def update(
+        self,
+        entity: str,
+        id: int,
+        fields: Mapping[str, Any],
+        *,
+        author: Author = NOBODY,
+        loose: bool = False,
+    ) -> Outcome:
+        """Change fields of an item. With ``_rev`` among them, only those that differ from
+        the item as it was at that revision count, and are merged with what came since."""
+        kind = known(entity)
+        edit = kind.read(fields, self._calendar, loose=loose)
+        try:
+            return await self._writer.submit(lambda: self._store.update(kind, id, edit, author))
+        except NotFound as error:
+            if error.deleted:
+                # The writer still has it on its screen.
+                self._settling.touch(kind, id, author.device, disputed=True)
+            raise
+
+    async def move(
+        self,
+        id: int,
+        *,
+        parent: int | None = None,
+        before: int | None = None,
+        after: int | None = None,
+        author: Author = NOBODY,
+    ) -> Outcome:
+        """Put a task elsewhere: under ``parent``, above or below one of its children."""
+        fields: dict[str, Any] = {"_rev": self.plan.seq}
+        neighbour = before or after
+        if neighbour:
+            fields["target"] = f"next:{after}" if after else str(before)
+            fields["parent"] = self.item("task", neighbour)["parent"]
+        if parent is not None:
+            fields["parent"] = parent
+        return await self.update("task", id, fields, author=author)
+
+    async def delete(self, entity: str, id: int, *, author: Author = NOBODY) -> Outcome:
+        """Delete an item with all that hangs on it. What is gone already is no error."""
+        kind = known(entity)
+        return await self._writer.submit(lambda: self._store.delete(kind, id, author))
+
+    # Reads.
+
+    def load(self) -> dict[str, Any]:
+        """All items and the number of the last change, as ``GET /data`` answers them."""
+        loaded: dict[str, Any] = orjson.loads(b"".join(self.plan.load()))
+        return loaded
+
+    def item(self, entity: str, id: int) -> dict[str, Any]:
+        """One item.
+
+        Raises:
+            NotFound: there is none.
+        """
+        encoded = self.plan.item(known(entity), id)
+        if encoded is None:
+            raise NotFound(f"There is no such {entity}.")
+        item: dict[str, Any] = orjson.loads(encoded)
+        return item
+
+    # Telling.
+
+    def publish(self, name: str, value: Any) -> None:
+        """Send a value of your own to everybody who listens to ``name``.
+
+        ``{"type": "custom-action", …}`` on a name of your own reaches the page's handler
+        for it. It is not stored and not replayed.
+
+        Raises:
+            BadRequest: the value is not JSON.
+        """
+        try:
+            encoded = orjson.dumps(value)
+        except TypeError as error:
+            raise BadRequest(f"The value of the event {name!r} is not JSON.") from error
+        self.hub.publish([framed(name, encoded)])
+
+    def on_change(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
+        """Call ``callback`` on the loop with each committed change, in commit order.
+
+        Returns a function that ends it. A callback that raises is logged and harms nobody.
+        """
+        self._watchers.append(callback)
+        return lambda: self._watchers.remove(callback)
+
+    def connected(self, connection: Connection) -> None:
+        self.connections.add(connection)
+        self._announce_presence()
+
+    def disconnected(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        self.hub.leave(connection)
+        self._announce_presence()
+
+    # A change on its way.
+
+    def _open(self) -> tuple[Store, Plan]:
+        """On the writer's thread: what the loop starts with."""
+        store = Store(self._database, self._calendar)
+        if self.config.demo and store.seq() == 0:
+            with self._database.peewee.atomic("IMMEDIATE"):
+                demo.plant(store, self._calendar)
+        return store, Plan.read(store)
+
+    def _committed(self, outcomes: list[Any]) -> None:
+        for outcome in outcomes:
+            for change in outcome.changes:
+                self.plan.apply(change)
+
+    def _answered(self, outcomes: list[Any]) -> None:
+        self.hub.publish(
+            [event for o in outcomes for change in o.changes for event in self._events(change)]
+        )
+        for outcome in outcomes:
+            self._watch(outcome)
+
+    def _events(self, change: Committed) -> list[Event]:
+        entity, channel = change.entity, change.entity.channel
+        if change.action == "delete":
+            return [framed(channel, protocol.deleted_value(entity.name, change.id), change.seq)]
+        value = protocol.item_value(f"{change.action}-{entity.name}", entity.name, change.item)
+        if change.action == "add":
+            return [framed(channel, value, change.seq)]
+        events = [framed(channel, value, change.seq, updates=change.id)]
+        # A later change of the same batch may have deleted the row again.
+        if change.moved and self.plan.item(entity, change.id) is not None:
+            events.append(framed(channel, self.plan.move_value(change.id), change.seq))
+        return events
+
+    def _watch(self, outcome: Outcome) -> None:
+        for change in outcome.changes:
+            # Whoever adds counts as unknown: a page that was adding a row itself just
+            # then has put this one off, and would miss its first edit.
+            writer = "" if change.action == "add" else change.author.device
+            self._settling.touch(change.entity, change.id, writer)
+            for watcher in self._watchers:
+                try:
+                    watcher(change)
+                except Exception:
+                    log.exception("a callback of on_change failed")
+        if outcome.differs:
+            self._settling.touch(outcome.entity, outcome.id, outcome.author.device, disputed=True)
+
+    def _repeat(self, entity: Entity, id: int) -> None:
+        values = self.plan.present(entity, id)
+        self.hub.publish([framed(entity.channel, value) for value in values])
+
+    def _announce_presence(self) -> None:
+        if self._presence is None:
+            loop = asyncio.get_running_loop()
+            self._presence = loop.call_later(PRESENCE_EVERY, self._tell_presence)
+
+    def _tell_presence(self) -> None:
+        self._presence = None
+        self.publish("presence", {"type": "presence", "count": len(self.connections)})
+
+
+def known(name: str) -> Entity:
+    """The entity of that name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    entity = ENTITIES.get(name)
+    if entity is None:
+        raise NotFound(f"There is nothing called {name!r} in a plan.")
+    return entity

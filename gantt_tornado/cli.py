@@ -1,0 +1,120 @@
+"""The command: ``python server.py --port 8888``, installed also as ``gantt-tornado``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from tornado import httpserver, netutil
+
+from gantt_tornado import __version__
+from gantt_tornado.app import make_app
+from gantt_tornado.backend import Backend
+from gantt_tornado.config import ENVIRONMENT, Config, read_config
+from gantt_tornado.errors import StartError
+
+log = logging.getLogger(__name__)
+
+#: The exit status of a server that could not start.
+CANNOT_START: Final = 2
+#: Connections that may wait while the loop is busy: a company's browsers after a restart.
+BACKLOG: Final = 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM. Returns the exit status."""
+    try:
+        flags = vars(_parser().parse_args(arguments))
+        file = flags.pop("config")
+        config = read_config(file, os.environ, flags)
+        _start_logging(config.log_level)
+        asyncio.run(serve(config))
+    except StartError as error:
+        print(f"gantt-tornado: {error}", file=sys.stderr)
+        return CANNOT_START
+    return 0
+
+
+async def serve(config: Config) -> None:
+    """Run a server until it is told to stop.
+
+    Raises:
+        StartError: the port or the database cannot be had.
+    """
+    try:
+        sockets = netutil.bind_sockets(config.port, config.address, backlog=BACKLOG)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {config.address}:{config.port}: {os.strerror(error.errno or 0)}"
+        ) from None
+    backend = Backend(config)
+    await backend.start()
+    server = httpserver.HTTPServer(make_app(backend), xheaders=config.trust_proxy)
+    server.add_sockets(sockets)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    port = sockets[0].getsockname()[1]
+    print(f"gantt-tornado {__version__} serves http://{_host(config.address)}:{port}", flush=True)
+    await stop.wait()
+    log.info("shutting down")
+    server.stop()
+    await backend.close()
+    await server.close_all_connections()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise StartError(f"{message} (--help shows what there is)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = Config()
+    parser = _Parser(
+        prog="gantt-tornado",
+        description="The server side of DHTMLX Gantt's Multi-User Live Updates.",
+        epilog=f"Every setting can also stand in the file of --config, or in the environment "
+        f"with the prefix {ENVIRONMENT} ({ENVIRONMENT}PORT=8888). Flags win over the "
+        "environment, which wins over the file.",
+        allow_abbrev=False,
+    )
+
+    def flag(name: str, metavar: str, help: str, **more: Any) -> None:
+        default = getattr(defaults, name)
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            metavar=metavar,
+            help=f"{help} (default: {default})".replace("%", "%%"),
+            **more,
+        )
+
+    flag("port", "PORT", "port to listen on; 0 takes a free one", type=int)
+    flag("address", "ADDRESS", "address to listen on")
+    flag("database", "URL", "where the plan is kept")
+    flag("log_level", "LEVEL", "debug, info, warning or error")
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="a TOML file of settings (default: none)"
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _start_logging(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _host(address: str) -> str:
+    """What to type into a browser on this machine."""
+    if address in ("", "0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,161 @@
+"""The configuration: one frozen table. Defaults < file < environment < flags."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from gantt_tornado.dates import Calendar
+from gantt_tornado.errors import StartError
+
+#: Prefix of environment variables: ``GANTT_PORT``, ``GANTT_DATABASE``, …
+ENVIRONMENT: Final = "GANTT_"
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"there is no time zone {name!r}") from None
+    return name
+
+
+class Token(BaseModel):
+    """A token and whom it stands for. ``sha256`` may stand in place of ``token``."""
+
+    model_config = _FROZEN
+
+    token: str = Field(default="", pattern=r"^[A-Za-z0-9_-]*$")
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    user: str = Field(min_length=1)
+    role: Literal["viewer", "editor", "admin"] = "editor"
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if bool(self.token) == bool(self.sha256):
+            raise ValueError("a token needs either token or sha256")
+        return self
+
+
+class Config(BaseModel):
+    """Every setting. ``config/default.toml`` shows them with their reasons.
+
+    Sizes are in bytes, times in seconds where the name does not say otherwise.
+    """
+
+    model_config = _FROZEN
+
+    address: str = "127.0.0.1"
+    port: int = Field(default=8888, ge=0, le=65535)
+    database: str = "sqlite:///gantt.db"
+    demo: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    date_format: Literal["%Y-%m-%d %H:%M", "%d-%m-%Y %H:%M", "iso"] = "%Y-%m-%d %H:%M"
+    duration_unit: Literal["minute", "hour", "day", "week"] = "day"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+
+    tokens: tuple[Token, ...] = (Token(token="token", user="demo"),)
+    anonymous: Literal["viewer", ""] = "viewer"
+    origins: tuple[str, ...] = ()
+    trust_proxy: bool = False
+
+    max_body: int = Field(default=1 << 20, ge=1024)
+    max_frame: int = Field(default=64 << 10, ge=1024)
+    max_unsent: int = Field(default=4 << 20, ge=64 << 10)
+    ping_interval: float = Field(default=20, gt=0)
+
+    journal_days: float = Field(default=30, gt=0)
+    journal_changes: int = Field(default=1_000_000, ge=0)
+
+    @model_validator(mode="after")
+    def _known_token_stays_home(self) -> Self:
+        if any(token.token == "token" for token in self.tokens) and not is_loopback(self.address):
+            raise ValueError(
+                f"the demo's token is known to everybody: give tokens of your own before you "
+                f"listen on {self.address or 'all addresses'}"
+            )
+        return self
+
+    @property
+    def calendar(self) -> Calendar:
+        return Calendar(self.date_format, self.timezone, self.duration_unit)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def read_config(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Config:
+    """The configuration from all its sources.
+
+    Raises:
+        StartError: an unknown key, a value out of range, a file that cannot be read; the
+            text names the key.
+    """
+    values: dict[str, Any] = _read_file(file) if file else {}
+    values |= _read_environment(environment or {})
+    values |= {key: value for key, value in (flags or {}).items() if value is not None}
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise StartError(f"bad configuration: {_faults(error)}") from None
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise StartError(f"cannot read the configuration {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StartError(f"cannot read the configuration {file}: {error}") from None
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in environment.items():
+        if not name.startswith(ENVIRONMENT):
+            continue
+        key = name.removeprefix(ENVIRONMENT).lower()
+        try:
+            values[key] = json.loads(text) if key in ("tokens", "origins") else text
+        except ValueError:
+            raise StartError(f"bad configuration: {name} is not JSON") from None
+    return values
+
+
+def _faults(error: ValidationError) -> str:
+    faults = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        key = ".".join(str(part) for part in fault["loc"])
+        text = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            text = "no such key"
+        faults.append(f"{key}: {text}" if key else text)
+    return "; ".join(faults)

@@ -1,0 +1,123 @@
+"""Opening a database by its URL, and what is SQLite's own about it.
+
+The rest of the house speaks peewee's portable SQL to what :class:`Database` holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock, Timeout
+from peewee import DatabaseError, SqliteDatabase
+from playhouse.migrations import Runner
+
+from gantt_tornado.errors import StartError
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+#: Marks our files, so that another program's database is never taken for one ("Gant").
+APPLICATION_ID: Final = 0x47616E74
+#: Seconds that a write waits for another process which holds SQLite's lock.
+BUSY_TIMEOUT: Final = 2
+_MAGIC: Final = b"SQLite format 3\0"
+
+
+class Database:
+    """One SQLite file with its lock. Open it on the thread that will use it.
+
+    Args:
+        url: ``sqlite:///relative/path``, ``sqlite:////absolute/path`` or
+            ``sqlite:///:memory:``.
+
+    Raises:
+        StartError: from :meth:`open`, with one line that says what stands in the way.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.path = _path(url)
+        # One thread owns the connection, so peewee need not look it up per thread.
+        self.peewee = SqliteDatabase(self.path, timeout=BUSY_TIMEOUT, thread_safe=False)
+        self._lock = None if self.path == ":memory:" else FileLock(f"{self.path}.lock", timeout=0)
+
+    def open(self) -> None:
+        """Lock, connect, check that the file is ours and bring its schema up to date."""
+        self._acquire()
+        try:
+            self._check_header()
+            self.peewee.connect()
+            self._check_owner()
+            self._prepare()
+        except (DatabaseError, OSError) as error:
+            self.close()
+            raise StartError(f"cannot open the database {self.path}: {error}") from error
+        except StartError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if not self.peewee.is_closed():
+            self.peewee.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether SQLite itself is inside one: a full disk ends it without being asked."""
+        return bool(self.peewee.connection().in_transaction)
+
+    def _acquire(self) -> None:
+        if self._lock is None:
+            return
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise StartError(
+                f"another server is serving the database {self.path}; "
+                "two on one file would not hear each other"
+            ) from None
+        except OSError as error:
+            raise StartError(f"cannot open the database {self.path}: {error.strerror}") from error
+
+    def _check_header(self) -> None:
+        path = Path(self.path)
+        if self._lock is None or not path.exists():
+            return
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+        if head and head != _MAGIC:
+            raise StartError(f"{self.path} is not an SQLite database")
+
+    def _check_owner(self) -> None:
+        # Before anything is written, not even the journal mode.
+        if self.peewee.get_tables() and self._pragma("application_id") != APPLICATION_ID:
+            raise StartError(f"the database {self.path} belongs to another program")
+
+    def _prepare(self) -> None:
+        self._pragma("journal_mode", "wal")
+        # What was answered survives a power cut; group commit pays for the sync.
+        self._pragma("synchronous", "full")
+        self._pragma("application_id", APPLICATION_ID)
+        runner = Runner(self.peewee, str(MIGRATIONS))
+        newer = [migration.name for migration in runner.status() if migration.path is None]
+        if newer:
+            raise StartError(
+                f"the database {self.path} was written by a newer version of gantt-tornado "
+                f"(it knows {newer[-1]})"
+            )
+        runner.up()
+
+    def _pragma(self, name: str, value: Any = None) -> Any:
+        statement = f"PRAGMA {name}" if value is None else f"PRAGMA {name} = {value}"
+        row = self.peewee.execute_sql(statement).fetchone()
+        return row[0] if row else None
+
+
+def _path(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:
+        raise StartError(
+            f"cannot use the database {url!r}: expected sqlite:///path or sqlite:////absolute/path"
+        )
+    return unquote(parts.path[1:])

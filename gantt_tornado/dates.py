@@ -1,0 +1,135 @@
+"""Dates of a plan: three forms in, one form in the store, one form out.
+
+In the store a date is the text ``YYYY-MM-DD HH:MM:SS``: it sorts, it compares, and it
+names no time zone, because a plan is drawn on a wall calendar. A date that comes with
+``Z`` or an offset is an instant; it is moved to the wall clock of the configured zone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+MINUTES: Final = "%Y-%m-%d %H:%M"
+DAY_FIRST: Final = "%d-%m-%Y %H:%M"
+ISO: Final = "iso"
+
+UNITS: Final = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+}
+
+_DAY_FIRST = re.compile(r"(\d\d)-(\d\d)-(\d{4})(?:[ T](.+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """How this server reads and writes dates and counts durations.
+
+    ``format`` is one of ``%Y-%m-%d %H:%M``, ``%d-%m-%Y %H:%M`` and ``iso``; ``unit`` is
+    the length of a duration of 1. In ``iso`` the client sends and reads instants in
+    UTC (``Date.toISOString``), so there the zone is UTC whatever was asked for.
+    """
+
+    format: str = MINUTES
+    zone: str = "UTC"
+    unit: str = "day"
+
+    def parse(self, text: str) -> str:
+        """The stored form of a date in any of the three input forms.
+
+        Seconds are kept only where the output form shows them: a client sends back what
+        it was shown, and a lost second would look like an edit.
+
+        Raises:
+            ValueError: not a date.
+        """
+        moment = _read(text.strip())
+        if moment.tzinfo is not None:
+            zone = UTC if self.format == ISO else ZoneInfo(self.zone)
+            moment = moment.astimezone(zone).replace(tzinfo=None)
+        moment = moment.replace(microsecond=0)
+        if self.format != ISO:
+            moment = moment.replace(second=0)
+        return moment.isoformat(" ")
+
+    def show(self, stored: str) -> str:
+        """The form that goes to the client."""
+        if self.format == MINUTES:
+            return stored[:16]
+        if self.format == ISO:
+            return f"{stored[:10]}T{stored[11:]}Z"
+        return f"{stored[8:10]}-{stored[5:7]}-{stored[:4]} {stored[11:16]}"
+
+    def end(self, start: str, duration: float) -> str:
+        """The exclusive end of a task that starts at ``start`` and lasts ``duration`` units.
+
+        Raises:
+            ValueError: the end lies outside the calendar.
+        """
+        try:
+            moment = datetime.fromisoformat(start) + duration * UNITS[self.unit]
+        except OverflowError:
+            raise ValueError("the duration leads out of the calendar") from None
+        return self.parse(moment.isoformat(" "))
+
+    def duration(self, start: str, end: str) -> int:
+        """Units between two dates, rounded as the client rounds them (a half goes up)."""
+        span = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+        return int(span / UNITS[self.unit] + 0.5)
+
+    def today(self) -> str:
+        zone = UTC if self.format == ISO else ZoneInfo(self.zone)
+        return datetime.now(zone).strftime("%Y-%m-%d 00:00:00")
+
+
+def _read(text: str) -> datetime:
+    day_first = _DAY_FIRST.fullmatch(text)
+    if day_first:
+        day, month, year, time = day_first.groups()
+        text = f"{year}-{month}-{day} {time or '00:00'}"
+    elif not re.match(r"\d{4}-\d\d-\d\d", text):
+        # fromisoformat would also take week dates and bare digits, which no client sends.
+        raise ValueError("not a date")
+    moment = datetime.fromisoformat(text)
+    if moment.year < 1000:
+        raise ValueError("the year has four digits")
+    return moment
+
+
+def complete(
+    calendar: Calendar, present: Mapping[str, Any], sent: Mapping[str, Any], changed: Set[str]
+) -> dict[str, Any]:
+    """The three dates of a task from any two of them, so that they always agree.
+
+    ``sent`` holds those that the writer sent, ``changed`` names those of them that it
+    changed. ``end_date`` wins over ``duration``, unless the duration is all that was
+    changed; a start that comes alone moves the task and keeps its length.
+
+    Raises:
+        ValueError: fewer than two are known, or the end lies before the start.
+    """
+    start = sent.get("start_date", present.get("start_date"))
+    end = sent.get("end_date")
+    duration = sent.get("duration", present.get("duration"))
+    if changed == {"duration"}:
+        end = None
+    if start is None and end is not None and duration is not None:
+        start = calendar.end(end, -duration)
+    if start is None or (end is None and duration is None):
+        raise ValueError("two of start_date, end_date and duration are needed")
+    if end is None:
+        end = calendar.end(start, duration)
+    if end < start:
+        raise ValueError("end_date lies before start_date")
+    return {
+        "start_date": start,
+        "end_date": end,
+        "duration": calendar.duration(start, end),
+    }

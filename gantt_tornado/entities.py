@@ -1,0 +1,316 @@
+"""The kinds of item in a plan, and the journal.
+
+A new entity is one model, one table of fields and its line in :data:`ENTITIES` (and a
+migration that creates its table): routes, load, journal, channel and event types follow.
+
+What SQL has to find lies in columns; all else that an item carries, custom fields of
+any JSON kind included, lies in ``fields``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import nh3
+import orjson
+from peewee import BigIntegerField, IntegerField, Model, TextField
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    with_config,
+)
+
+# pydantic cannot read typing's own before Python 3.12.
+from typing_extensions import TypedDict
+
+from gantt_tornado import merge
+from gantt_tornado.dates import Calendar
+from gantt_tornado.errors import BadRequest
+
+#: The project that is served at the root.
+DEFAULT_PROJECT: Final = "default"
+
+State = dict[str, Any]
+
+
+class Item(Model):
+    """A row of a plan. ``id`` is unique across all entities; ``rev`` is its last change."""
+
+    id = BigIntegerField(primary_key=True)
+    project = TextField()
+    rev = BigIntegerField()
+    fields = TextField()
+
+
+class Task(Item):
+    #: 0 at the top.
+    parent = BigIntegerField()
+    #: The order among the children of one parent, see :mod:`gantt_tornado.rank`.
+    sortorder = TextField()
+
+
+class Link(Item):
+    source = BigIntegerField()
+    target = BigIntegerField()
+
+
+class Resource(Item):
+    pass
+
+
+class Assignment(Item):
+    task_id = BigIntegerField()
+
+
+class Baseline(Item):
+    task_id = BigIntegerField()
+
+
+class Change(Model):
+    """The journal: what was changed, in the order in which it was committed."""
+
+    seq = BigIntegerField(primary_key=True)
+    project = TextField()
+    entity = TextField()
+    item_id = BigIntegerField()
+    action = TextField()
+    user = TextField()
+    device = TextField()
+    #: Milliseconds since 1970, UTC.
+    at = BigIntegerField()
+    #: field → [old, new], as JSON.
+    fields = TextField()
+
+
+class Counter(Model):
+    """One row: the number of the last change. A database's own serial would not do,
+    because where several processes write, its order is not the order of commits."""
+
+    id = IntegerField(primary_key=True)
+    seq = BigIntegerField()
+
+
+def clean(value: Any) -> Any:
+    """The value with all its text safe to be drawn as HTML, as the client draws it.
+
+    Text without ``<`` can hold no tag and is kept to the letter: ``R&D`` stays ``R&D``.
+    """
+    if isinstance(value, str):
+        return nh3.clean(value) if "<" in value else value
+    if isinstance(value, dict):
+        return {key: clean(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [clean(inner) for inner in value]
+    return value
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _text(value: Any) -> Any:
+    # A number in a text column is what a spreadsheet import sends.
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _date(value: Any, info: ValidationInfo) -> Any:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ValueError("a date is a text")
+    assert isinstance(info.context, Calendar)
+    return info.context.parse(value)
+
+
+def _reference(value: Any) -> Any:
+    """An id. One that is no number is a row that the client has not saved yet."""
+    if value is None or value == "":
+        return 0
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return value
+
+
+def _number(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise ValueError("a finite number is needed")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_text), AfterValidator(clean)]
+Date = Annotated[str | None, BeforeValidator(_date)]
+Reference = Annotated[int | str, BeforeValidator(_reference)]
+Flag = Annotated[bool | None, BeforeValidator(_empty_is_none)]
+Number = Annotated[float | None, BeforeValidator(_empty_is_none), AfterValidator(_number)]
+Length = Annotated[
+    float | None, Field(ge=0), BeforeValidator(_empty_is_none), AfterValidator(_number)
+]
+Share = Annotated[float | None, Field(ge=0, le=1), BeforeValidator(_empty_is_none)]
+
+_OPEN = ConfigDict(extra="allow")
+
+
+@with_config(_OPEN)
+class TaskFields(TypedDict, total=False):
+    text: Text
+    start_date: Date
+    end_date: Date
+    duration: Length
+    progress: Share
+    parent: Reference
+    type: Text
+    open: Flag
+    unscheduled: Flag
+
+
+@with_config(_OPEN)
+class LinkFields(TypedDict, total=False):
+    source: Reference
+    target: Reference
+    type: Annotated[str, Field(pattern="^[0-3]$"), BeforeValidator(_text)]
+    lag: Number
+
+
+@with_config(_OPEN)
+class ResourceFields(TypedDict, total=False):
+    text: Text
+
+
+@with_config(_OPEN)
+class AssignmentFields(TypedDict, total=False):
+    task_id: Reference
+
+
+@with_config(_OPEN)
+class BaselineFields(TypedDict, total=False):
+    task_id: Reference
+    start_date: Date
+    end_date: Date
+    duration: Length
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What a writer sent for one item, read and checked.
+
+    ``rev`` is the item's ``_rev`` as the writer had it, ``target`` where it dropped the
+    row. ``loose`` tells that the values came from a form, where all is text.
+    """
+
+    values: State
+    rev: int | None = None
+    target: str = ""
+    loose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One kind of item: how it is named on the wire, kept, checked and tied to others."""
+
+    name: str
+    channel: str
+    model: type[Item]
+    #: The fields that have a column of their own.
+    columns: tuple[str, ...]
+    fields: TypeAdapter[Any]
+    #: field → entity that it points to; an item goes when what it points to goes.
+    references: Mapping[str, str]
+    #: What a new item has that its writer left out.
+    defaults: Mapping[str, Any]
+    #: Has start_date, end_date and duration.
+    dated: bool = False
+    #: Its items stand in an order among the children of one parent.
+    ordered: bool = False
+
+    def read(self, sent: Mapping[str, Any], calendar: Calendar, *, loose: bool = False) -> Edit:
+        """Check and clean what a writer sent. No field is required here.
+
+        Raises:
+            BadRequest: a value that its field cannot hold; the message names the field.
+        """
+        dropped = ("id", "sortorder", "target") if self.ordered else ("id",)
+        values = {
+            key: value
+            for key, value in sent.items()
+            # "$" marks what the client computes, "!" its own notes on a row.
+            if key[:1] not in ("$", "_", "!") and key not in dropped
+        }
+        try:
+            values = self.fields.validate_python(values, context=calendar)
+        except ValidationError as error:
+            raise BadRequest(_first_fault(error)) from None
+        values = {
+            key: clean(value)
+            for key, value in values.items()
+            if value is not None or key not in merge.DATES
+        }
+        target = sent.get("target") if self.ordered else None
+        return Edit(values, _rev(sent.get("_rev")), "" if target is None else str(target), loose)
+
+    def encode(self, id: int, rev: int, state: State, calendar: Calendar) -> bytes:
+        """The item as JSON, as every client gets it."""
+        item = {"id": id, **state, "_rev": rev}
+        if self.dated:
+            item["start_date"] = calendar.show(item["start_date"])
+            item["end_date"] = calendar.show(item["end_date"])
+        if self.ordered and "target" in item:
+            # The client would send a finished move again with every later edit.
+            item["target"] = ""
+        return orjson.dumps(item)
+
+
+def _rev(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return value if type(value) is int and value >= 0 else None
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = str(fault["loc"][0]) if fault["loc"] else "the item"
+    return f"{field}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _entity(
+    name: str,
+    model: type[Item],
+    fields: Any,
+    references: Mapping[str, str],
+    defaults: Mapping[str, Any],
+    **more: bool,
+) -> Entity:
+    shared = Item._meta.sorted_field_names
+    columns = tuple(each for each in model._meta.sorted_field_names if each not in shared)
+    fields = TypeAdapter(fields)
+    return Entity(name, name + "s", model, columns, fields, references, defaults, **more)
+
+
+#: Every entity by its name in URLs and event types. Load and replay keep this order.
+ENTITIES: Final[Mapping[str, Entity]] = {
+    entity.name: entity
+    for entity in (
+        _entity(
+            "task",
+            Task,
+            TaskFields,
+            {"parent": "task"},
+            {"text": "", "progress": 0, "type": "task", "parent": 0},
+            dated=True,
+            ordered=True,
+        ),
+        _entity("link", Link, LinkFields, {"source": "task", "target": "task"}, {"type": "0"}),
+        _entity("resource", Resource, ResourceFields, {}, {"text": ""}),
+        _entity("assignment", Assignment, AssignmentFields, {"task_id": "task"}, {}),
+        _entity("baseline", Baseline, BaselineFields, {"task_id": "task"}, {}, dated=True),
+    )
+}

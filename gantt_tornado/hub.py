@@ -1,0 +1,179 @@
+"""Who listens to what, and when it is told. All of it lives on the loop: no locks.
+
+An event is encoded and framed once, and the same bytes go to every listener. The first
+event goes at once; while more come, they are collected for a window and written to each
+client as one buffer. The stock client applies events 50 ms after the last one came, so
+the gaps between windows are what makes a steady stream visible while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from gantt_tornado import protocol
+from gantt_tornado.plan import Plan
+
+#: Seconds that events are collected after one was sent.
+WINDOW: Final = 0.075
+#: Events in a window from which on successive updates of one item are reduced to the last.
+CROWDED: Final = 32
+
+
+class Listener(Protocol):
+    """A client's connection, as the hub sees it."""
+
+    #: The last change that the client is known to have, None where nothing is known:
+    #: then it is not replayed.
+    since: int | None
+
+    def send(self, frames: bytes) -> None:
+        """Send framed bytes. Must not raise, and must not wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a channel, framed.
+
+    ``seq`` is the change it tells of, 0 for what no journal holds. ``updates`` is the id
+    of the item whose state it repeats whole, 0 where each event counts.
+    """
+
+    channel: str
+    seq: int
+    frame: bytes
+    updates: int = 0
+
+
+def framed(channel: str, value: bytes, seq: int = 0, updates: int = 0) -> Event:
+    frame = protocol.websocket_frame(protocol.event(channel, value))
+    return Event(channel, seq, frame, updates)
+
+
+@dataclass(slots=True)
+class _Subscriptions:
+    """What one listener has joined."""
+
+    channels: frozenset[str] = frozenset()
+    #: Channel → the last change it had when it joined; nothing up to there is sent again.
+    had: dict[str, int] = field(default_factory=dict)
+
+
+class Hub:
+    """The subscriptions of one plan.
+
+    Args:
+        plan: answers what a subscription with ``since`` has missed.
+    """
+
+    def __init__(self, plan: Plan, window: float = WINDOW) -> None:
+        self._plan = plan
+        self._window = window
+        self._listeners: dict[Listener, _Subscriptions] = {}
+        self._pending: list[Event] = []
+        self._timer: asyncio.TimerHandle | None = None
+        # Nobody has joined later than at this change: later events go to all unseen.
+        self._joined = 0
+
+    def subscribe(self, listener: Listener, channel: str) -> None:
+        """Join a channel; what was missed since ``listener.since`` is sent first.
+
+        The plan is read and the channel joined in one step, so that no change falls
+        between the two.
+        """
+        if listener.since is not None:
+            missed = self._plan.replay(channel, listener.since)
+            if missed:
+                listener.send(b"".join([framed(channel, value).frame for value in missed]))
+        subscriptions = self._listeners.setdefault(listener, _Subscriptions())
+        subscriptions.channels |= {channel}
+        subscriptions.had[channel] = self._joined = self._plan.seq
+
+    def unsubscribe(self, listener: Listener, channel: str) -> None:
+        subscriptions = self._listeners.get(listener)
+        if subscriptions is None:
+            return
+        subscriptions.channels -= {channel}
+        if not subscriptions.channels:
+            del self._listeners[listener]
+
+    def leave(self, listener: Listener) -> None:
+        """Forget a connection that has ended."""
+        self._listeners.pop(listener, None)
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Tell the listeners: at once if nothing was told lately, else with the window."""
+        self._pending += events
+        if self._pending and self._timer is None:
+            self._flush()
+
+    def close(self) -> None:
+        """Send what is collected and stop."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._write()
+
+    def _flush(self) -> None:
+        self._timer = None
+        if self._pending:
+            self._write()
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._window, self._flush)
+
+    def _write(self) -> None:
+        events, self._pending = self._pending, []
+        if len(events) > CROWDED:
+            events = reduced(events)
+        if not events:
+            return
+        numbers = [event.seq for event in events if event.seq]
+        if numbers and min(numbers) <= self._joined:
+            self._write_to_newcomers(events)
+            return
+        # Most pages listen to the same channels, so one buffer serves them all.
+        buffers: dict[frozenset[str], bytes] = {}
+        for listener, subscriptions in list(self._listeners.items()):
+            buffer = buffers.get(subscriptions.channels)
+            if buffer is None:
+                buffer = buffers[subscriptions.channels] = b"".join(
+                    [event.frame for event in events if event.channel in subscriptions.channels]
+                )
+            if buffer:
+                listener.send(buffer)
+
+    def _write_to_newcomers(self, events: list[Event]) -> None:
+        """The same where somebody joined after some of the events had been collected."""
+        for listener, subscriptions in list(self._listeners.items()):
+            buffer = b"".join(
+                [
+                    event.frame
+                    for event in events
+                    if event.channel in subscriptions.channels
+                    and not 0 < event.seq <= subscriptions.had[event.channel]
+                ]
+            )
+            if buffer:
+                listener.send(buffer)
+
+
+def reduced(events: list[Event]) -> list[Event]:
+    """Without those updates that a later update of the same item repeats.
+
+    Only runs of plain updates are thinned: an add, a move or a delete between two of
+    them may be the reason for the first.
+    """
+    kept: list[Event] = []
+    repeated: set[int] = set()
+    for event in reversed(events):
+        if not event.updates:
+            repeated.clear()
+        elif event.updates in repeated:
+            continue
+        else:
+            repeated.add(event.updates)
+        kept.append(event)
+    kept.reverse()
+    return kept

@@ -1,0 +1,180 @@
+"""The live updates at ``/api/v1``: handshake, remote calls and the socket.
+
+Serves section 1 of the wire contract. One address serves all three, so one handler does.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any, ClassVar, Final
+
+import orjson
+from tornado import iostream, websocket
+
+from gantt_tornado import protocol
+from gantt_tornado.auth import Role
+from gantt_tornado.backend import Backend
+from gantt_tornado.errors import BadRequest, Forbidden, TooLarge
+from gantt_tornado.handlers import Handler
+from gantt_tornado.protocol import Call, Subscribe, Unsubscribe
+
+log = logging.getLogger(__name__)
+
+#: Channels that one connection may join.
+MOST_CHANNELS: Final = 100
+
+
+class LiveHandler(Handler, websocket.WebSocketHandler):
+    """``GET`` and ``POST /api/v1``, and a client's socket: a listener of the hub."""
+
+    roles: ClassVar = {"GET": Role.viewer, "POST": Role.viewer}
+
+    def initialize(self, backend: Backend) -> None:
+        super().initialize(backend)
+        self.since: int | None = None
+        self._unsent = 0
+        self._ended = False
+        self._channels: set[str] = set()
+
+    # Handshake and calls.
+
+    async def prepare(self) -> None:
+        if not self._upgrades():
+            await super().prepare()
+            return
+        try:
+            self.user = await self.authenticated()
+        except Forbidden:
+            # A refused socket is first accepted, so that the client learns the reason.
+            self.user = None
+
+    def anonymous(self) -> None:
+        """Nobody listens without a token, even where anybody may read."""
+
+    async def get(self) -> None:
+        if self._upgrades():
+            await super(Handler, self).get()
+        else:
+            self.answer(orjson.dumps(self.backend.services.handshake()))
+
+    def error_body(self, status: int, error: BaseException | None) -> dict[str, Any]:
+        # The client takes this body to the letter.
+        if status == 403:
+            return {"error": "Forbidden"}
+        return super().error_body(status, error)
+
+    async def post(self) -> None:
+        limit = self.backend.config.max_body
+        if len(self.request.body) > limit:
+            raise TooLarge(f"More than {limit >> 10} KiB.")
+        try:
+            calls = orjson.loads(self.request.body)
+        except orjson.JSONDecodeError as error:
+            raise BadRequest(f"The body is not JSON: {error}.") from None
+        if not isinstance(calls, list):
+            raise BadRequest("The body is not a list of calls.")
+        assert self.user is not None
+        self.answer(orjson.dumps(await self.backend.services.call(calls, self.user)))
+
+    # The socket.
+
+    @property
+    def ping_interval(self) -> float:
+        """Seconds; a peer that does not answer for as long is gone."""
+        return self.backend.config.ping_interval
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes; a longer frame closes the socket with 1009."""
+        return self.backend.config.max_frame
+
+    def check_origin(self, origin: str) -> bool:
+        return origin in self.backend.config.origins
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        if self.user is None or not self.user.may(Role.viewer):
+            self.close(protocol.POLICY, "Unauthorized")
+            return
+        assert self.ws_connection is not None and self.ws_connection.stream is not None
+        self._stream = self.ws_connection.stream
+        # Small frames are what this socket is for; do not hold them back for more.
+        self.set_nodelay(True)
+        self.since = _since(self.get_query_argument("since", ""))
+        self.send(protocol.websocket_frame(protocol.start(secrets.token_urlsafe(16))))
+        self.backend.connected(self)
+
+    async def on_message(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            self.close(protocol.UNSUPPORTED, "Text frames only")
+            return
+        match protocol.parse_frame(message):
+            case Subscribe(name) if len(self._channels) < MOST_CHANNELS:
+                self._channels.add(name)
+                self.backend.hub.subscribe(self, name)
+            case Unsubscribe(name):
+                self._channels.discard(name)
+                self.backend.hub.unsubscribe(self, name)
+            case Call(calls):
+                assert self.user is not None
+                results = await self.backend.services.call(calls, self.user)
+                self.send(protocol.websocket_frame(protocol.result(results)))
+            case ignored:
+                log.debug("ignored a frame of %d characters: %s", len(message), ignored)
+
+    def on_close(self) -> None:
+        self._ended = True
+        self.backend.disconnected(self)
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Say goodbye; whoever does not answer is cut off after some seconds."""
+        self._ended = True
+        super().close(code, reason)
+
+    def send(self, frames: bytes) -> None:
+        """Send framed bytes at once where the socket takes them, else through the stream.
+
+        Straight to the socket only while the stream has nothing of its own to write, so
+        the order is kept; what the socket did not take is handed to the stream. TLS has
+        a state of its own and always goes through the stream.
+        """
+        if self._ended or self._stream.closed():
+            return
+        rest = memoryview(frames)
+        if not self._stream.writing() and not isinstance(self._stream, iostream.SSLIOStream):
+            try:
+                rest = rest[self._stream.socket.send(rest) :]
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                log.debug("a client vanished: %s", error)
+                self._stream.close()
+                return
+        if rest:
+            self._buffer(rest)
+
+    def _buffer(self, rest: memoryview) -> None:
+        size = len(rest)
+        if self._unsent + size > self.backend.config.max_unsent:
+            log.info("a client reads too slowly and is disconnected: %s", self._request_summary())
+            self.close(protocol.TRY_AGAIN_LATER, "Reading too slowly")
+            return
+        self._unsent += size
+        self._stream.write(rest).add_done_callback(lambda _: self._written(size))
+
+    def _written(self, size: int) -> None:
+        self._unsent -= size
+
+    def _upgrades(self) -> bool:
+        return self.request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def _since(text: str) -> int | None:
+    """The number of the last change a page has, None where it does not ask for others.
+
+    What cannot be read is before all changes: the page is then told to load again, if
+    the journal does not reach back to the first.
+    """
+    if not text:
+        return None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -1,0 +1,330 @@
+"""The present state of a plan in memory, as the bytes that clients get.
+
+It lives on the loop, and one owner, the backend, applies each committed change to it in
+commit order. Load and replay are answered from here: no disk, no ``await``, so nothing
+falls between what a page loads and what it is told afterwards.
+
+Items are kept encoded, in blocks whose joined bytes are kept too, so that after one
+change only its block is joined again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+from typing import Final
+
+from gantt_tornado import protocol
+from gantt_tornado.entities import ENTITIES, Entity
+from gantt_tornado.store import TASK, Committed, Store, Touched
+
+#: Items in a block. Small enough to join at once, large enough that blocks are few.
+BLOCK: Final = 256
+
+
+@dataclass(slots=True)
+class _Block:
+    ids: list[int] = field(default_factory=list)
+    joined: bytes | None = None
+
+
+class Sequence:
+    """Encoded items in an order, joined by commas block by block."""
+
+    def __init__(self) -> None:
+        self._items: dict[int, bytes] = {}
+        self._blocks: list[_Block] = []
+        self._block_of: dict[int, _Block] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, id: int) -> bool:
+        return id in self._items
+
+    def __getitem__(self, id: int) -> bytes:
+        return self._items[id]
+
+    def get(self, id: int) -> bytes | None:
+        return self._items.get(id)
+
+    def replace(self, id: int, item: bytes) -> None:
+        self._items[id] = item
+        self._block_of[id].joined = None
+
+    def append(self, id: int, item: bytes) -> None:
+        block = self._blocks[-1] if self._blocks else None
+        if block is None or len(block.ids) >= BLOCK:
+            block = _Block()
+            self._blocks.append(block)
+        self._put(block, len(block.ids), id, item)
+
+    def insert_after(self, before: int | None, id: int, item: bytes) -> None:
+        """Put an item behind another, or first."""
+        if not self._blocks:
+            self.append(id, item)
+            return
+        block = self._blocks[0] if before is None else self._block_of[before]
+        self._put(block, 0 if before is None else block.ids.index(before) + 1, id, item)
+        if len(block.ids) > 2 * BLOCK:
+            self._split(block)
+
+    def remove(self, id: int) -> bytes:
+        block = self._block_of.pop(id)
+        block.ids.remove(id)
+        block.joined = None
+        if not block.ids:
+            self._blocks.remove(block)
+        return self._items.pop(id)
+
+    def chunks(self) -> list[bytes]:
+        """The items as JSON, a chunk a block; a comma belongs between two chunks."""
+        for block in self._blocks:
+            if block.joined is None:
+                block.joined = b",".join([self._items[id] for id in block.ids])
+        return [block.joined for block in self._blocks if block.joined is not None]
+
+    def _put(self, block: _Block, at: int, id: int, item: bytes) -> None:
+        block.ids.insert(at, id)
+        block.joined = None
+        self._block_of[id] = block
+        self._items[id] = item
+
+    def _split(self, block: _Block) -> None:
+        rest = _Block(block.ids[BLOCK:])
+        del block.ids[BLOCK:]
+        self._blocks.insert(self._blocks.index(block) + 1, rest)
+        for id in rest.ids:
+            self._block_of[id] = rest
+
+
+class _Tree:
+    """Who stands below whom, in which order."""
+
+    def __init__(self) -> None:
+        self.place: dict[int, tuple[int, str]] = {}
+        self._children: dict[int, list[tuple[str, int]]] = {}
+
+    def add(self, id: int, parent: int, sortorder: str) -> None:
+        self.place[id] = (parent, sortorder)
+        insort(self._children.setdefault(parent, []), (sortorder, id))
+
+    def remove(self, id: int) -> None:
+        parent, sortorder = self.place.pop(id)
+        siblings = self._children[parent]
+        del siblings[bisect_left(siblings, (sortorder, id))]
+        if not siblings:
+            del self._children[parent]
+
+    def children(self, id: int) -> list[int]:
+        return [child for _, child in self._children.get(id, ())]
+
+    def index(self, id: int) -> int:
+        parent, sortorder = self.place[id]
+        return bisect_left(self._children[parent], (sortorder, id))
+
+    def sibling(self, id: int, at: int) -> int | None:
+        """The child of ``id``'s parent at a place, if there is one."""
+        siblings = self._children[self.place[id][0]]
+        return siblings[at][1] if 0 <= at < len(siblings) else None
+
+    def subtree(self, id: int) -> list[int]:
+        """The item and all below it, as they are drawn."""
+        found = []
+        waiting = [id]
+        while waiting:
+            id = waiting.pop()
+            found.append(id)
+            waiting.extend(child for _, child in reversed(self._children.get(id, ())))
+        return found
+
+    def previous(self, id: int) -> int | None:
+        """What is drawn on the row above: None for the first row of all."""
+        at = self.index(id)
+        if at == 0:
+            return self.place[id][0] or None
+        above = self.sibling(id, at - 1)
+        assert above is not None
+        while children := self._children.get(above):
+            above = children[-1][1]
+        return above
+
+
+class Plan:
+    """All items of one project, and which change touched each of them last.
+
+    ``seq`` is the last change contained, ``horizon`` the last one that the journal has
+    forgotten: what happened after the horizon can be replayed.
+    """
+
+    def __init__(self, seq: int = 0, horizon: int = 0) -> None:
+        self.seq = seq
+        self.horizon = horizon
+        self._sequences = {name: Sequence() for name in ENTITIES}
+        self._tree = _Tree()
+        # In the order of the last touch, so that what changed since is its tail.
+        self._touched: dict[int, Touched] = {}
+
+    @classmethod
+    def read(cls, store: Store) -> Plan:
+        """The plan as it is stored. Call it on the writer's thread, then hand it over."""
+        plan = cls(store.seq(), store.horizon())
+        encoded = {}
+        for row in store.rows(TASK):
+            encoded[row.id] = store.encode(TASK, row)
+            plan._tree.add(row.id, row.state["parent"], row.state["sortorder"])
+        for root in plan._tree.children(0):
+            for id in plan._tree.subtree(root):
+                plan._sequences["task"].append(id, encoded[id])
+        for entity in ENTITIES.values():
+            if entity is not TASK:
+                for row in store.rows(entity):
+                    plan._sequences[entity.name].append(row.id, store.encode(entity, row))
+        plan._touched.update(store.touched())
+        return plan
+
+    def apply(self, change: Committed) -> None:
+        """Bring the state on by one change. They must come in the order of ``seq``."""
+        self.seq = change.seq
+        before = self._touched.pop(change.id, None)
+        reparented = before.reparented if before else 0
+        if change.action == "update" and "parent" in change.fields:
+            reparented = change.seq
+        deleted = change.action == "delete"
+        self._touched[change.id] = Touched(change.seq, change.entity, deleted, reparented)
+        sequence = self._sequences[change.entity.name]
+        if change.action == "delete":
+            sequence.remove(change.id)
+            if change.entity is TASK:
+                self._tree.remove(change.id)
+        elif change.entity is TASK:
+            self._apply_task(sequence, change)
+        elif change.id in sequence:
+            sequence.replace(change.id, change.item)
+        else:
+            sequence.append(change.id, change.item)
+
+    def _apply_task(self, tasks: Sequence, change: Committed) -> None:
+        place = (change.parent, change.sortorder)
+        if self._tree.place.get(change.id) == place:
+            tasks.replace(change.id, change.item)
+            return
+        if change.id not in tasks:
+            self._tree.add(change.id, *place)
+            tasks.insert_after(self._tree.previous(change.id), change.id, change.item)
+            return
+        rows = self._tree.subtree(change.id)
+        items = [tasks.remove(id) for id in rows]
+        items[0] = change.item
+        self._tree.remove(change.id)
+        self._tree.add(change.id, *place)
+        before = self._tree.previous(change.id)
+        for id, item in zip(rows, items, strict=True):
+            tasks.insert_after(before, id, item)
+            before = id
+
+    # Reading.
+
+    def load(self) -> list[bytes]:
+        """The answer to ``GET /data`` in chunks, tasks as they are drawn."""
+        chunks: list[bytes] = []
+        for entity in ENTITIES.values():
+            sequence = self._sequences[entity.name]
+            # The client takes an empty list of an optional entity for a switch.
+            if not sequence and entity.name not in ("task", "link"):
+                continue
+            chunks.append(b'%s"%s":[' % (b"," if chunks else b"{", entity.channel.encode()))
+            for chunk in sequence.chunks():
+                chunks += (chunk, b",")
+            if chunks[-1] == b",":
+                chunks.pop()
+            chunks.append(b"]")
+        chunks.append(b',"seq":%d}' % self.seq)
+        return chunks
+
+    def item(self, entity: Entity, id: int) -> bytes | None:
+        """The item's JSON, or None where there is none."""
+        return self._sequences[entity.name].get(id)
+
+    def move_value(self, id: int) -> bytes:
+        """The ``move-task`` event that puts a task where it stands now."""
+        parent, _ = self._tree.place[id]
+        index = self._tree.index(id)
+        above = self._tree.sibling(id, index - 1)
+        below = self._tree.sibling(id, index + 1)
+        if above is not None:
+            target = f"next:{above}"
+        else:
+            target = "next:null" if below is None else str(below)
+        return protocol.move_value(id, parent, index, target)
+
+    def upsert(self, entity: Entity, id: int) -> list[bytes]:
+        """Event values after which any client has the item as it is, whatever it had."""
+        item = self._sequences[entity.name][id]
+        values = [
+            protocol.item_value(f"{action}-{entity.name}", entity.name, item)
+            for action in ("add", "update")
+        ]
+        return [*values, self.move_value(id)] if entity is TASK else values
+
+    def present(self, entity: Entity, id: int) -> list[bytes]:
+        """Event values that bring any client to the item's state, or to its absence."""
+        if self.item(entity, id) is None:
+            return [protocol.deleted_value(entity.name, id)]
+        return self.upsert(entity, id)
+
+    def replay(self, channel: str, since: int) -> list[bytes]:
+        """Event values for one channel that bring a page from ``since`` to ``seq``.
+
+        Deletes come first, then add + update of what is there, parents before children;
+        one that a page has already is harmless. When the journal does not reach back, or
+        ``since`` is not a number of this plan's past, the page is told to load again.
+        """
+        entity = next((each for each in ENTITIES.values() if each.channel == channel), None)
+        if entity is None:
+            return []
+        if not self.horizon <= since <= self.seq:
+            return [protocol.reload_value(self.seq)]
+        gone: list[int] = []
+        there: list[int] = []
+        for id, touched in reversed(self._touched.items()):
+            if touched.seq <= since:
+                break
+            if touched.entity is entity:
+                (gone if touched.deleted else there).append(id)
+        values: list[bytes] = []
+        if gone and entity is TASK:
+            for id in self._in_order(entity, self._rescued(there, since)):
+                values += self.upsert(entity, id)
+        values += [protocol.deleted_value(entity.name, id) for id in reversed(gone)]
+        for id in self._in_order(entity, there):
+            values += self.upsert(entity, id)
+        return values
+
+    def _rescued(self, there: list[int], since: int) -> list[int]:
+        """Tasks to be moved before others are deleted, with the parents that they need.
+
+        The client drops a deleted task's whole subtree with its links. A task that left
+        that subtree in the meantime would go too, with rows below it that nobody touched.
+        """
+        rescued: set[int] = set()
+        for id in there:
+            if self._touched[id].reparented > since:
+                while id and id not in rescued and id in self._touched:
+                    rescued.add(id)
+                    id = self._tree.place[id][0]
+        return list(rescued)
+
+    def _in_order(self, entity: Entity, ids: list[int]) -> list[int]:
+        if entity is TASK:
+            return sorted(ids, key=self._path)
+        return ids[::-1]
+
+    def _path(self, id: int) -> list[tuple[str, int]]:
+        """A key that sorts tasks as they are drawn."""
+        path: list[tuple[str, int]] = []
+        while id:
+            parent, sortorder = self._tree.place[id]
+            path.append((sortorder, id))
+            id = parent
+        return path[::-1]

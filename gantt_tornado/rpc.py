@@ -1,0 +1,71 @@
+"""Remote calls: what a page may call as ``remote.api.service.method()``.
+
+Serves the handshake's ``api`` and ``data`` and the ``call`` frames of section 1.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from gantt_tornado.auth import User
+
+log = logging.getLogger(__name__)
+
+#: Calls in one frame. The client sends what gathered in a tick; a script may try more.
+MOST_CALLS: Final = 100
+
+
+class Services:
+    """The methods and constants that pages can reach."""
+
+    def __init__(self) -> None:
+        self._methods: dict[str, Callable[..., Any]] = {}
+        self._constants: dict[str, Any] = {}
+
+    def add(self, name: str, method: Callable[..., Any]) -> None:
+        """Register ``service.method``. It is called with the caller's :class:`User` and
+        the arguments from the page; it may be a coroutine function.
+
+        Raises:
+            ValueError: the name is not of the form ``service.method``.
+        """
+        parts = name.split(".")
+        if len(parts) != 2 or not all(part.isidentifier() for part in parts):
+            raise ValueError(f"{name!r} is not of the form service.method")
+        self._methods[name] = method
+
+    def constant(self, name: str, value: Any) -> None:
+        """Hand a JSON value to every page, which reads it as ``remote.data[name]``."""
+        self._constants[name] = value
+
+    def handshake(self) -> dict[str, Any]:
+        """The body of ``GET /api/v1``."""
+        api: dict[str, dict[str, int]] = {}
+        for name in self._methods:
+            service, method = name.split(".")
+            api.setdefault(service, {})[method] = 1
+        return {"api": api, "data": self._constants, "websocket": True}
+
+    async def call(self, calls: list[Any], user: User) -> list[dict[str, Any]]:
+        """The results of calls, in their order. A call that fails harms no other."""
+        return [await self._one(call, user) for call in calls[:MOST_CALLS]]
+
+    async def _one(self, call: Any, user: User) -> dict[str, Any]:
+        if not isinstance(call, dict):
+            return {"id": "", "data": None, "error": "a call is an object"}
+        id = call.get("id", "")
+        method = self._methods.get(str(call.get("name")))
+        args = call.get("args", [])
+        if method is None or not isinstance(args, list):
+            return {"id": id, "data": None, "error": f"no such method: {call.get('name')}"}
+        try:
+            data = method(user, *args)
+            if inspect.isawaitable(data):
+                data = await data
+        except Exception:
+            log.exception("the remote call %s failed", call.get("name"))
+            return {"id": id, "data": None, "error": "the call failed"}
+        return {"id": id, "data": data, "error": ""}

@@ -1,0 +1,554 @@
+"""The only code that reads and writes rows. It runs on the writer's thread.
+
+Each write is one or more changes: the row and its line in the journal, in one
+transaction that the writer opens and commits. The SQL is compiled once, from peewee's
+queries; on the path of a write peewee's query builder would cost more than SQLite.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from peewee import Query, fn
+
+from gantt_tornado import dates, merge, rank
+from gantt_tornado.database import Database
+from gantt_tornado.dates import Calendar
+from gantt_tornado.entities import (
+    DEFAULT_PROJECT,
+    ENTITIES,
+    Change,
+    Counter,
+    Edit,
+    Entity,
+    Link,
+    State,
+    Task,
+)
+from gantt_tornado.errors import BadRequest, Conflict, NotFound
+from gantt_tornado.merge import Diff
+from gantt_tornado.protocol import parse_target
+
+#: What compiled SQL is given for each value that comes later.
+_ANY: Final = 0
+
+TASK: Final = ENTITIES["task"]
+LINK: Final = ENTITIES["link"]
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes: a user, and the page (``Remote-Device``) where it is known."""
+
+    user: str
+    device: str = ""
+
+
+#: For what a program writes on its own.
+NOBODY: Final = Author("")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One change as the journal holds it, with the item as it is after it.
+
+    ``item`` is the item's JSON, empty for a delete; ``parent`` and ``sortorder`` say
+    where a task stands. ``at`` is in milliseconds since 1970.
+    """
+
+    seq: int
+    project: str
+    entity: Entity
+    id: int
+    action: str
+    author: Author
+    at: int
+    fields: Diff
+    item: bytes = b""
+    parent: int = 0
+    sortorder: str = ""
+
+    @property
+    def moved(self) -> bool:
+        """Whether a row stands elsewhere than before."""
+        return self.action == "update" and ("sortorder" in self.fields or "parent" in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one write.
+
+    ``item`` is the item's JSON now. ``differs`` tells that it is not what the writer
+    sent, because others' edits were merged into it.
+    """
+
+    entity: Entity
+    id: int
+    author: Author
+    changes: tuple[Committed, ...]
+    item: bytes = b""
+    differs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The last change of an item, also of one that is gone.
+
+    ``reparented`` is the last change that gave it another parent, 0 for none.
+    """
+
+    seq: int
+    entity: Entity
+    deleted: bool
+    reparented: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An item as it is stored; ``state`` holds every field, those with columns too."""
+
+    id: int
+    rev: int
+    state: State
+
+
+class _Statements:
+    """The SQL of one entity, compiled once."""
+
+    def __init__(self, compile: Callable[[Query], str], entity: Entity) -> None:
+        model = entity.model
+        columns = [getattr(model, name) for name in entity.columns]
+        stored = [model.rev, model.fields, *columns]
+        here = model.project == _ANY
+        self.all = compile(model.select(model.id, *stored).where(here).order_by(model.id))
+        self.find = compile(model.select(*stored).where(model.id == _ANY, here))
+        self.insert = compile(
+            model.insert({field: _ANY for field in (model.id, model.project, *stored)})
+        )
+        self.update = compile(
+            model.update({field: _ANY for field in stored}).where(model.id == _ANY)
+        )
+        self.delete = compile(model.delete().where(model.id == _ANY))
+        self.pointing = {
+            field: compile(model.select(model.id).where(getattr(model, field) == _ANY, here))
+            for field in entity.references
+        }
+
+
+class Store:
+    """Rows, journal and the rules of a plan.
+
+    Every method must be called on the thread that opened ``database``, and those that
+    write inside a transaction.
+
+    Args:
+        now: the time in milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        calendar: Calendar,
+        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._execute = database.peewee.execute_sql
+        self._calendar = calendar
+        self._now = now
+
+        def compile(query: Query) -> str:
+            sql, _ = database.peewee.get_sql_context().sql(query).query()
+            return str(sql)
+
+        self._sql = {entity.name: _Statements(compile, entity) for entity in ENTITIES.values()}
+        self._sql_seq = compile(Counter.select(Counter.seq))
+        self._sql_next = compile(
+            Counter.update({Counter.seq: Counter.seq + _ANY}).returning(Counter.seq)
+        )
+        self._sql_journal = compile(
+            Change.insert({field: _ANY for field in Change._meta.sorted_fields})
+        )
+        branch = (Task.project == _ANY) & (Task.parent == _ANY)
+        self._sql_last = compile(Task.select(fn.MAX(Task.sortorder)).where(branch))
+        around = branch & (Task.id != _ANY)
+        self._sql_above = compile(
+            Task.select(Task.sortorder)
+            .where(around & (Task.sortorder < ""))
+            .order_by(Task.sortorder.desc())
+            .limit(1)
+        )
+        self._sql_below = compile(
+            Task.select(Task.sortorder)
+            .where(around & (Task.sortorder > ""))
+            .order_by(Task.sortorder)
+            .limit(1)
+        )
+        others = Link.id != _ANY
+        self._sql_twins = compile(
+            Link.select(Link.fields).where(Link.source == _ANY, Link.target == _ANY, others)
+        )
+        start = Link.select(Link.target.alias("id")).where(Link.source == _ANY, others)
+        after = start.cte("after", recursive=True, columns=("id",))
+        after = after.union(
+            Link.select(Link.target).join(after, on=Link.source == after.c.id).where(others)
+        )
+        self._sql_waits = compile(after.select_from(after.c.id).where(after.c.id == _ANY).limit(1))
+        later = (Change.item_id == _ANY) & (Change.seq > _ANY)
+        self._sql_later = compile(
+            Change.select(Change.fields, Change.device).where(later).order_by(Change.seq.desc())
+        )
+        newest = (
+            Change.select(fn.MAX(Change.seq).alias("seq"))
+            .where(Change.project == _ANY)
+            .group_by(Change.item_id)
+        )
+        self._sql_touched = compile(
+            Change.select(Change.item_id, Change.seq, Change.entity, Change.action)
+            .join(newest, on=Change.seq == newest.c.seq)
+            .order_by(Change.seq)
+        )
+        self._sql_reparented = compile(
+            Change.select(Change.item_id, fn.MAX(Change.seq))
+            .where(
+                Change.project == _ANY,
+                Change.entity == "",
+                Change.action == "",
+                Change.fields.contains('"parent":'),
+            )
+            .group_by(Change.item_id)
+        )
+        self._sql_oldest = compile(Change.select(fn.MIN(Change.seq)))
+        self._sql_known = compile(Change.select(Change.seq).where(Change.item_id == _ANY).limit(1))
+
+    # Writes.
+
+    def insert(
+        self, entity: Entity, edit: Edit, author: Author, project: str = DEFAULT_PROJECT
+    ) -> Outcome:
+        """Add an item.
+
+        Raises:
+            BadRequest: dates are missing or contradict each other.
+            Conflict: it would break a rule of the plan.
+        """
+        state: State = {**entity.defaults, **edit.values}
+        if entity.dated:
+            given = merge.DATES & state.keys()
+            if not given and (state.get("unscheduled") or state.get("type") == "project"):
+                # It is drawn without a bar or from its children, but the client parses
+                # a start in every row it is sent.
+                state |= {"start_date": self._calendar.today(), "duration": 1}
+            state |= self._dates({}, state, given)
+        for field in entity.references:
+            state.setdefault(field, 0)
+        self._check_references(entity, project, 0, state, entity.references)
+        if entity.ordered:
+            place = self._place(project, state["parent"], edit.target, 0, None)
+            state["sortorder"] = place or self._end_of(project, state["parent"])
+            if edit.target:
+                state["target"] = edit.target
+        change = self._save(entity, project, None, state, author)
+        return self._outcome(entity, change.id, author, (change,), change.item, edit, state)
+
+    def update(
+        self,
+        entity: Entity,
+        id: int,
+        edit: Edit,
+        author: Author,
+        project: str = DEFAULT_PROJECT,
+    ) -> Outcome:
+        """Merge what a writer changed into an item as it is now.
+
+        Raises:
+            NotFound: there is no such item.
+            BadRequest: dates contradict each other.
+            Conflict: the result would break a rule of the plan.
+        """
+        row = self._find(entity, project, id)
+        later = self._later(row, edit, author)
+        changed = merge.changed(merge.seen_by(row.state, later), edit.values)
+        touched = merge.DATES & changed.keys()
+        if entity.dated and touched:
+            changed |= self._dates(row.state, edit.values, touched)
+        state = {**row.state, **changed}
+        pointers = [field for field in entity.references if state[field] != row.state[field]]
+        self._check_references(entity, project, id, state, pointers)
+        if entity.ordered:
+            state |= self._moved(project, row, state, edit, later)
+        if not merge.diff(row.state, state):
+            item = self.encode(entity, row)
+            return self._outcome(entity, id, author, (), item, edit, state)
+        change = self._save(entity, project, row, state, author)
+        return self._outcome(entity, id, author, (change,), change.item, edit, state)
+
+    def delete(
+        self, entity: Entity, id: int, author: Author, project: str = DEFAULT_PROJECT
+    ) -> Outcome:
+        """Delete an item and all that hangs on it; what is gone already stays gone."""
+        try:
+            row = self._find(entity, project, id)
+        except NotFound:
+            return Outcome(entity, id, author, ())
+        doomed = self._dependents(entity, project, row)
+        # Links first, and below before above: so no client is ever told to keep a row
+        # whose parent it has dropped, nor a link whose end it has dropped.
+        doomed.sort(key=lambda each: each[0] is TASK)
+        changes = tuple(self._remove(each, project, gone, author) for each, gone in doomed)
+        return Outcome(entity, id, author, changes)
+
+    # Reads.
+
+    def seq(self) -> int:
+        """The number of the last change."""
+        return int(self._one(self._sql_seq)[0])
+
+    def horizon(self) -> int:
+        """The last change that the journal has forgotten."""
+        oldest = self._one(self._sql_oldest)[0]
+        return self.seq() if oldest is None else int(oldest) - 1
+
+    def touched(self, project: str = DEFAULT_PROJECT) -> Iterator[tuple[int, Touched]]:
+        """The last change of each item that the journal knows, oldest first."""
+        params = (project, "task", "update", '%"parent":%')
+        reparented = dict(self._execute(self._sql_reparented, params).fetchall())
+        for id, seq, entity, action in self._execute(self._sql_touched, (project,)):
+            yield id, Touched(seq, ENTITIES[entity], action == "delete", reparented.get(id, 0))
+
+    def rows(self, entity: Entity, project: str = DEFAULT_PROJECT) -> Iterator[Row]:
+        """All items of an entity, by id."""
+        for id, rev, fields, *columns in self._execute(self._sql[entity.name].all, (project,)):
+            yield Row(id, rev, self._state(entity, fields, columns))
+
+    def encode(self, entity: Entity, row: Row) -> bytes:
+        return entity.encode(row.id, row.rev, row.state, self._calendar)
+
+    # The rules.
+
+    def _check_references(
+        self, entity: Entity, project: str, id: int, state: State, fields: Iterable[str]
+    ) -> None:
+        checked = False
+        for field in fields:
+            checked = True
+            if entity is TASK and state[field] == 0:
+                continue
+            self._check_exists(entity, entity.references[field], project, state[field])
+            if entity is TASK and id:
+                self._check_ancestors(project, id, state[field])
+        if entity is LINK and checked:
+            self._check_link(id, state)
+
+    def _check_exists(self, entity: Entity, pointed: str, project: str, id: int | str) -> None:
+        try:
+            self._find(ENTITIES[pointed], project, id)
+        except NotFound:
+            raise Conflict(
+                f"The {pointed} that this {entity.name} belongs to is not there (any more)."
+            ) from None
+
+    def _check_ancestors(self, project: str, id: int, parent: int) -> None:
+        above = parent
+        while above:
+            if above == id:
+                raise Conflict("A task cannot be placed inside itself or its own subtasks.")
+            above = self._find(TASK, project, above).state["parent"]
+
+    def _check_link(self, id: int, state: State) -> None:
+        source, target = state["source"], state["target"]
+        if source == target:
+            raise Conflict("A task cannot be linked to itself.")
+        for (fields,) in self._execute(self._sql_twins, (source, target, id)):
+            if orjson.loads(fields).get("type") == state["type"]:
+                raise Conflict("These two tasks are linked in this way already.")
+        if self._one(self._sql_waits, target, id, id, source, 1):
+            raise Conflict(
+                "This link would close a circle: the task where it begins already waits, "
+                "directly or through others, for the task where it ends."
+            )
+
+    def _dates(self, present: State, sent: State, changed: AbstractSet[str]) -> State:
+        try:
+            return dates.complete(self._calendar, present, sent, changed)
+        except ValueError as error:
+            raise BadRequest(f"The dates do not fit: {error}.") from None
+
+    # The order of rows.
+
+    def _moved(
+        self, project: str, row: Row, state: State, edit: Edit, later: Sequence[tuple[Diff, bool]]
+    ) -> State:
+        """What a drop or a new parent changes in where the row stands."""
+        moves: State = {}
+        elsewhere = state["parent"] != row.state["parent"]
+        if edit.target and not _is_stale(row, edit, later):
+            moves["target"] = edit.target
+            current = None if elsewhere else row.state["sortorder"]
+            place = self._place(project, state["parent"], edit.target, row.id, current)
+            if place:
+                return {**moves, "sortorder": place}
+        if elsewhere:
+            moves["sortorder"] = self._end_of(project, state["parent"])
+        return moves
+
+    def _place(
+        self, project: str, parent: int, target: str, id: int, current: str | None
+    ) -> str | None:
+        """The sort key beside a target, or None when the target stands elsewhere by now.
+
+        ``current`` is the key that the row has in this branch; it is kept where it fits.
+        """
+        below, neighbour = parse_target(target)
+        if not neighbour or neighbour == id:
+            return None
+        try:
+            beside = self._find(TASK, project, neighbour).state
+        except NotFound:
+            return None
+        if beside["parent"] != parent:
+            return None
+        key = beside["sortorder"]
+        sql = self._sql_below if below else self._sql_above
+        found = self._one(sql, project, parent, id, key, 1)
+        other = found[0] if found else None
+        low, high = (key, other) if below else (other, key)
+        if current and (low is None or low < current) and (high is None or current < high):
+            return current
+        return rank.between(low, high)
+
+    def _end_of(self, project: str, parent: int) -> str:
+        return rank.between(self._one(self._sql_last, project, parent)[0], None)
+
+    # Rows and journal.
+
+    def _find(self, entity: Entity, project: str, id: int | str) -> Row:
+        if isinstance(id, int) and 0 < id < 1 << 63:
+            found = self._one(self._sql[entity.name].find, id, project)
+            if found:
+                rev, fields, *columns = found
+                return Row(id, rev, self._state(entity, fields, columns))
+            if self._one(self._sql_known, id, 1):
+                raise NotFound(f"This {entity.name} has been deleted.", deleted=True)
+        raise NotFound(f"There is no such {entity.name}.")
+
+    def _state(self, entity: Entity, fields: str, columns: list[Any]) -> State:
+        state: State = orjson.loads(fields)
+        state.update(zip(entity.columns, columns, strict=True))
+        return state
+
+    def _later(self, row: Row, edit: Edit, author: Author) -> list[tuple[Diff, bool]]:
+        """The changes that the writer had not seen, newest first, and which are its own."""
+        if edit.rev is None or edit.rev >= row.rev:
+            return []
+        return [
+            (orjson.loads(fields), bool(device) and device == author.device)
+            for fields, device in self._execute(self._sql_later, (row.id, edit.rev))
+        ]
+
+    def _dependents(self, entity: Entity, project: str, row: Row) -> list[tuple[Entity, Row]]:
+        """The row and all that goes with it, each before what it points to."""
+        found = {row.id: (entity, row)}
+        waiting = deque(found.values())
+        while waiting:
+            pointed, above = waiting.popleft()
+            for other in ENTITIES.values():
+                for field, name in other.references.items():
+                    if name != pointed.name:
+                        continue
+                    sql = self._sql[other.name].pointing[field]
+                    for (id,) in self._execute(sql, (above.id, project)).fetchall():
+                        if id not in found:
+                            found[id] = (other, self._find(other, project, id))
+                            waiting.append(found[id])
+        return list(reversed(found.values()))
+
+    def _save(
+        self, entity: Entity, project: str, row: Row | None, state: State, author: Author
+    ) -> Committed:
+        seq = self._next()
+        id = row.id if row else seq
+        names = entity.columns
+        columns = [state[name] for name in names]
+        fields = orjson.dumps(
+            {name: value for name, value in state.items() if name not in names}
+        ).decode()
+        if row is None:
+            self._execute(self._sql[entity.name].insert, (id, project, seq, fields, *columns))
+        else:
+            self._execute(self._sql[entity.name].update, (seq, fields, *columns, id))
+        return self._record(
+            Committed(
+                seq,
+                project,
+                entity,
+                id,
+                "update" if row else "add",
+                author,
+                self._now(),
+                merge.diff(row.state if row else {}, state),
+                entity.encode(id, seq, state, self._calendar),
+                state.get("parent", 0),
+                state.get("sortorder", ""),
+            )
+        )
+
+    def _remove(self, entity: Entity, project: str, row: Row, author: Author) -> Committed:
+        self._execute(self._sql[entity.name].delete, (row.id,))
+        fields = merge.diff(row.state, {})
+        return self._record(
+            Committed(self._next(), project, entity, row.id, "delete", author, self._now(), fields)
+        )
+
+    def _record(self, change: Committed) -> Committed:
+        self._execute(
+            self._sql_journal,
+            (
+                change.seq,
+                change.project,
+                change.entity.name,
+                change.id,
+                change.action,
+                change.author.user,
+                change.author.device,
+                change.at,
+                orjson.dumps(change.fields).decode(),
+            ),
+        )
+        return change
+
+    def _next(self) -> int:
+        return int(self._one(self._sql_next, 1)[0])
+
+    def _one(self, sql: str, *params: Any) -> Any:
+        return self._execute(sql, params).fetchone()
+
+    def _outcome(
+        self,
+        entity: Entity,
+        id: int,
+        author: Author,
+        changes: tuple[Committed, ...],
+        item: bytes,
+        edit: Edit,
+        state: State,
+    ) -> Outcome:
+        differs = any(
+            not merge.same(state.get(field), value) for field, value in edit.values.items()
+        )
+        return Outcome(entity, id, author, changes, item, differs)
+
+
+def _is_stale(row: Row, edit: Edit, later: Sequence[tuple[Diff, bool]]) -> bool:
+    """Whether the client only sends again a drop that has been carried out.
+
+    It keeps ``target`` until an echo clears it. A page whose ``_rev`` is the latest has
+    had that echo, so its target is a new drop even onto the same neighbour.
+    """
+    if edit.rev is None:
+        return bool(edit.target == row.state.get("target"))
+    return any(edit.target == fields["target"][1] for fields, _ in later if "target" in fields)

@@ -1,0 +1,227 @@
+"""The writer: the one thread that touches the database, and its group commit.
+
+It owns the connection; nothing else may use it. Jobs come in a queue from the loop, all
+that wait are run in one transaction, each in a savepoint of its own, and one commit
+pays the sync for all of them. The loop is woken once a batch. The writer takes
+callables and knows no entity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from peewee import DatabaseError, DataError, IntegrityError, ProgrammingError
+
+from gantt_tornado.database import Database
+from gantt_tornado.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Jobs in one transaction. More would let the first wait long for the last.
+BATCH: Final = 128
+#: Jobs that may wait. A store that stands still must not fill the memory with them.
+LONGEST_QUEUE: Final = 10_000
+#: Seconds after which a client should try again.
+RETRY_AFTER: Final = 2
+
+
+@dataclass(slots=True)
+class Job(Generic[T]):
+    """One callable, run inside a transaction, and the future of its result."""
+
+    run: Callable[[], T]
+    future: asyncio.Future[T]
+    result: T | None = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Runs jobs on its thread in the order of their submission.
+
+    For each committed batch, on the loop and with its results in order, ``committed`` is
+    called before their futures are resolved, and ``answered`` when those who awaited
+    the futures have gone on: a handler has written its answer by then.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        committed: Callable[[list[Any]], None],
+        answered: Callable[[list[Any]], None],
+    ) -> None:
+        self._database = database
+        self._committed = committed
+        self._answered = answered
+        self._queue: deque[Job[Any]] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self, prepare: Callable[[], T]) -> T:
+        """Open the database on the thread, run ``prepare`` there and return its result.
+
+        Raises:
+            StartError: the database cannot be opened.
+        """
+        self._loop = asyncio.get_running_loop()
+        started: asyncio.Future[T] = self._loop.create_future()
+        self._thread = threading.Thread(
+            target=self._main, args=(prepare, started), name="gantt-writer", daemon=True
+        )
+        self._thread.start()
+        return await started
+
+    def submit(self, run: Callable[[], T]) -> asyncio.Future[T]:
+        """Queue a job; its future fails with what the job raised, or with Unavailable."""
+        assert self._loop is not None, "the writer has not been started"
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self._closing or len(self._queue) >= LONGEST_QUEUE:
+            future.set_exception(_refusal(self._closing))
+            return future
+        with self._wake:
+            self._queue.append(Job(run, future))
+            self._wake.notify()
+        return future
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that nobody has begun."""
+        return len(self._queue)
+
+    async def close(self) -> None:
+        """Finish what is queued, then close the database."""
+        if self._thread is None or self._loop is None:
+            return
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    # On the thread from here on.
+
+    def _main(self, prepare: Callable[[], T], started: asyncio.Future[T]) -> None:
+        try:
+            self._database.open()
+            prepared = prepare()
+        except BaseException as error:
+            self._database.close()
+            self._call(_fail, started, error)
+            return
+        self._call(_succeed, started, prepared)
+        try:
+            while batch := self._take():
+                self._run(batch)
+        finally:
+            self._database.close()
+
+    def _take(self) -> list[Job[Any]]:
+        """The jobs of the next batch; none when there is nothing left to do."""
+        with self._wake:
+            while not self._queue and not self._closing:
+                self._wake.wait()
+            return [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+
+    def _run(self, batch: list[Job[Any]]) -> None:
+        try:
+            self._transaction(batch)
+        except Exception as error:
+            cause = self._unavailable(error) if _is_the_stores(error) else error
+            for job in batch:
+                # A job that was refused on its own merits keeps its own answer.
+                job.error = job.error or cause
+        self._call(self._deliver, batch)
+
+    def _transaction(self, batch: list[Job[Any]]) -> None:
+        peewee = self._database.peewee
+        peewee.begin("IMMEDIATE")
+        try:
+            for job in batch:
+                self._attempt(job)
+            peewee.commit()
+        except BaseException:
+            if self._database.in_transaction:
+                peewee.rollback()
+            raise
+
+    def _attempt(self, job: Job[Any]) -> None:
+        peewee = self._database.peewee
+        peewee.execute_sql("SAVEPOINT job")
+        try:
+            job.result = job.run()
+        except Exception as error:
+            if not self._database.in_transaction:
+                # A full disk has ended the transaction under us. Jobs that went on now
+                # would each commit on their own, so the batch ends here, with the first
+                # cause and not with the "no such savepoint" that would follow.
+                raise
+            job.error = self._unavailable(error) if _is_the_stores(error) else error
+            peewee.execute_sql("ROLLBACK TO job")
+        peewee.execute_sql("RELEASE job")
+
+    def _unavailable(self, error: Exception) -> Unavailable:
+        log.warning("the store cannot take writes now: %s", error)
+        return Unavailable(
+            "The plan cannot be saved just now. Please try again in a moment.",
+            detail=str(error),
+            retry_after=RETRY_AFTER,
+        )
+
+    def _call(self, callback: Callable[..., None], *args: Any) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            # The loop is gone: its owner did not wait for close(). What was committed
+            # stays committed; there is nobody left to tell.
+            log.warning("the loop was closed before the writer")
+
+    # On the loop again.
+
+    def _deliver(self, batch: list[Job[Any]]) -> None:
+        results = [job.result for job in batch if job.error is None]
+        try:
+            self._committed(results)
+        except Exception:
+            # Whatever it was, the rows are committed and the callers wait for an answer.
+            log.exception("a committed batch could not be taken over")
+        for job in batch:
+            # A caller who hung up has cancelled its future; its row is committed.
+            if job.error is None:
+                _succeed(job.future, job.result)
+            else:
+                _fail(job.future, job.error)
+        # Behind the wake-ups that the futures have just queued.
+        assert self._loop is not None
+        self._loop.call_soon(self._answered, results)
+
+
+def _refusal(closing: bool) -> Unavailable:
+    if closing:
+        return Unavailable("The server is shutting down.", retry_after=RETRY_AFTER)
+    return Unavailable("The server is busy. Please try again.", retry_after=RETRY_AFTER)
+
+
+def _is_the_stores(error: BaseException) -> bool:
+    """Whether the store failed, rather than our SQL."""
+    return isinstance(error, DatabaseError) and not isinstance(
+        error, DataError | IntegrityError | ProgrammingError
+    )
+
+
+def _succeed(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
