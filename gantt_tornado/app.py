@@ -8,7 +8,14 @@ from typing import Any, ClassVar, Final
 from tornado import web
 
 from gantt_tornado.backend import Backend
-from gantt_tornado.handlers import DataHandler, EntityHandler, Handler, NoSuchRoute
+from gantt_tornado.handlers import (
+    DataHandler,
+    EntityHandler,
+    Handler,
+    HistoryHandler,
+    NoSuchRoute,
+    UndoHandler,
+)
 from gantt_tornado.live import LiveHandler
 
 #: Beside the package in a source tree, inside it in a wheel.
@@ -63,6 +70,8 @@ def routes(backend: Backend, prefix: str = "", page: bool = True) -> list[Any]:
     rules: list[Any] = [
         (prefix + r"/api/v1", LiveHandler, ours),
         (prefix + r"/data", DataHandler, ours),
+        (prefix + r"/data/history", HistoryHandler, ours),
+        (prefix + r"/data/undo/([^/]+)", UndoHandler, ours),
         (prefix + r"/data/([a-z]+)(?:/([^/]+))?", EntityHandler, ours),
         (prefix + r"/data/.*", NoSuchRoute, ours),
     ]

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import orjson
 
 from gantt_tornado import demo, protocol
+from gantt_tornado.acks import Acks
 from gantt_tornado.auth import Tokens, User
 from gantt_tornado.config import Config
 from gantt_tornado.database import Database
-from gantt_tornado.entities import ENTITIES, Entity
-from gantt_tornado.errors import BadRequest, NotFound
+from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
+from gantt_tornado.errors import BadRequest, NotFound, Unavailable
 from gantt_tornado.hub import Event, Hub, Listener, framed
+from gantt_tornado.journal import NOBODY, Author, Committed
 from gantt_tornado.plan import Plan
 from gantt_tornado.rpc import Services
 from gantt_tornado.settling import Settling
-from gantt_tornado.store import NOBODY, Author, Committed, Outcome, Store
+from gantt_tornado.store import Outcome, Store
 from gantt_tornado.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,10 @@ log = logging.getLogger(__name__)
 #: Told who asks (a ``tornado.web.RequestHandler``), says which user that is.
 Authenticate = Callable[[Any], User | Awaitable[User | None] | None]
 
+#: Seconds between two looks at the journal's length.
+PRUNE_EVERY: Final = 60.0
+#: Seconds between two questions to every page how far it got.
+ASK_EVERY: Final = 5.0
 #: Seconds between two tellings of how many people are connected.
 PRESENCE_EVERY: Final = 0.5
 
@@ -63,6 +70,7 @@ class Backend:
         self.authenticate = authenticate
         self.tokens = Tokens(self.config.tokens)
         self.services = Services()
+        self.acks = Acks()
         self.plan = Plan()
         self.hub = Hub(self.plan)
         self.connections: set[Connection] = set()
@@ -72,6 +80,7 @@ class Backend:
         self._settling = Settling(self._repeat)
         self._watchers: list[Callable[[Committed], None]] = []
         self._presence: asyncio.TimerHandle | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._store: Store
 
     async def start(self) -> None:
@@ -82,9 +91,13 @@ class Backend:
         """
         self._store, self.plan = await self._writer.start(self._open)
         self.hub = Hub(self.plan)
+        self._tasks = [asyncio.create_task(self._prune()), asyncio.create_task(self._ask())]
 
     async def close(self) -> None:
         """Finish what is queued, tell it, close every socket with 1001, close the database."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._writer.close()
         # What the writer's last batch left for the loop is told before the sockets go.
         await asyncio.sleep(0)
@@ -159,7 +172,21 @@ class Backend:
         kind = known(entity)
         return await self._writer.submit(lambda: self._store.delete(kind, id, author))
 
+    async def undo(self, seq: int, *, author: Author = NOBODY) -> Outcome:
+        """Take back change ``seq``, merged with what came after it. A deleted task comes
+        back with its subtree and links, under the old ids."""
+        return await self._writer.submit(lambda: self._store.undo(seq, author))
+
     # Reads.
+
+    async def history(
+        self, *, item: int | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Committed]:
+        """Changes before number ``before``, newest first, of one item or of all."""
+        last = self.plan.seq + 1 if before is None else before
+        return await self._writer.submit(
+            lambda: self._store.journal.history(DEFAULT_PROJECT, last, limit, item)
+        )
 
     def load(self) -> dict[str, Any]:
         """All items and the number of the last change, as ``GET /data`` answers them."""
@@ -217,20 +244,20 @@ class Backend:
     def _open(self) -> tuple[Store, Plan]:
         """On the writer's thread: what the loop starts with."""
         store = Store(self._database, self._calendar)
-        if self.config.demo and store.seq() == 0:
+        if self.config.demo and store.journal.seq() == 0:
             with self._database.peewee.atomic("IMMEDIATE"):
                 demo.plant(store, self._calendar)
         return store, Plan.read(store)
 
-    def _committed(self, outcomes: list[Any]) -> None:
-        for outcome in outcomes:
+    def _committed(self, results: list[Any]) -> None:
+        for outcome in _writes(results):
             for change in outcome.changes:
                 self.plan.apply(change)
 
-    def _answered(self, outcomes: list[Any]) -> None:
-        self.hub.publish(
-            [event for o in outcomes for change in o.changes for event in self._events(change)]
-        )
+    def _answered(self, results: list[Any]) -> None:
+        outcomes = _writes(results)
+        changes = [change for outcome in outcomes for change in outcome.changes]
+        self.hub.publish([event for change in changes for event in self._events(change)])
         for outcome in outcomes:
             self._watch(outcome)
 
@@ -238,14 +265,23 @@ class Backend:
         entity, channel = change.entity, change.entity.channel
         if change.action == "delete":
             return [framed(channel, protocol.deleted_value(entity.name, change.id), change.seq)]
-        value = protocol.item_value(f"{change.action}-{entity.name}", entity.name, change.item)
-        if change.action == "add":
-            return [framed(channel, value, change.seq)]
-        events = [framed(channel, value, change.seq, updates=change.id)]
-        # A later change of the same batch may have deleted the row again.
-        if change.moved and self.plan.item(entity, change.id) is not None:
+        kind = f"{change.action}-{entity.name}"
+        value = protocol.item_value(kind, entity.name, change.item)
+        updates = change.id if change.action == "update" else 0
+        events = [framed(channel, value, change.seq, updates)]
+        if self._needs_move(change):
             events.append(framed(channel, self.plan.move_value(change.id), change.seq))
         return events
+
+    def _needs_move(self, change: Committed) -> bool:
+        """Whether clients, who keep a row's place and add new ones last, must be told
+        where it stands."""
+        # A later change of the same batch may have deleted the row again.
+        if not change.entity.ordered or self.plan.item(change.entity, change.id) is None:
+            return False
+        if change.action == "add":
+            return not self.plan.stands_last(change.id)
+        return change.moved
 
     def _watch(self, outcome: Outcome) -> None:
         for change in outcome.changes:
@@ -265,6 +301,31 @@ class Backend:
         values = self.plan.present(entity, id)
         self.hub.publish([framed(entity.channel, value) for value in values])
 
+    async def _prune(self) -> None:
+        """Keep the journal within its limits, a little at a time."""
+        while True:
+            try:
+                horizon = await self._writer.submit(self._prune_some)
+            except Unavailable:
+                horizon = None
+            if horizon is None:
+                await asyncio.sleep(PRUNE_EVERY)
+            else:
+                self.plan.forget(horizon)
+
+    def _prune_some(self) -> int | None:
+        """On the writer's thread: the new horizon, None when there was nothing to prune."""
+        journal, config = self._store.journal, self.config
+        oldest = time.time() - config.journal_days * 24 * 60 * 60
+        pruned = journal.prune(int(oldest * 1000), config.journal_changes)
+        return journal.horizon() if pruned else None
+
+    async def _ask(self) -> None:
+        """Learn how far each page got, for the day it comes back."""
+        while True:
+            await asyncio.sleep(ASK_EVERY)
+            self.hub.ask()
+
     def _announce_presence(self) -> None:
         if self._presence is None:
             loop = asyncio.get_running_loop()
@@ -273,6 +334,11 @@ class Backend:
     def _tell_presence(self) -> None:
         self._presence = None
         self.publish("presence", {"type": "presence", "count": len(self.connections)})
+
+
+def _writes(results: list[Any]) -> list[Outcome]:
+    """Those of the writer's results that changed something; the others were reads."""
+    return [result for result in results if isinstance(result, Outcome)]
 
 
 def known(name: str) -> Entity:

@@ -10,13 +10,15 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
-from peewee import DatabaseError, SqliteDatabase
+from peewee import DatabaseError, Query, SqliteDatabase
 from playhouse.migrations import Runner
 
 from gantt_tornado.errors import StartError
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
+#: Stands in a query for a value that comes when it is executed.
+ANY: Final = 0
 #: Marks our files, so that another program's database is never taken for one ("Gant").
 APPLICATION_ID: Final = 0x47616E74
 #: Seconds that a write waits for another process which holds SQLite's lock.
@@ -55,6 +57,14 @@ class Database:
         except StartError:
             self.close()
             raise
+
+    def compile(self, query: Query) -> str:
+        """A query's SQL, to be executed many times with values in place of its own.
+
+        On the path of a write, building the query each time would cost more than SQLite.
+        """
+        sql, _ = self.peewee.get_sql_context().sql(query).query()
+        return str(sql)
 
     def close(self) -> None:
         if not self.peewee.is_closed():

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import ENTITIES
-from gantt_tornado.store import Author, Store
+from gantt_tornado.journal import Author
+from gantt_tornado.store import Store
 
 #: Key, parent's key, text, first day counted from today, days, share done, type.
 _TASKS: Final = (

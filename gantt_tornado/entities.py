@@ -78,6 +78,8 @@ class Change(Model):
     """The journal: what was changed, in the order in which it was committed."""
 
     seq = BigIntegerField(primary_key=True)
+    #: The change that was asked for: its own seq, but for what a delete took with it.
+    root = BigIntegerField()
     project = TextField()
     entity = TextField()
     item_id = BigIntegerField()

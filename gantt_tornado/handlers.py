@@ -10,6 +10,7 @@ import inspect
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from http.client import responses
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -20,9 +21,11 @@ from tornado import web
 
 from gantt_tornado.auth import Role, User
 from gantt_tornado.backend import Backend
+from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import ENTITIES
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, TooLarge
-from gantt_tornado.store import Author, Outcome
+from gantt_tornado.journal import Author, Committed
+from gantt_tornado.store import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,9 @@ JSON: Final = "application/json; charset=UTF-8"
 MOST_FIELDS: Final = 10_000
 #: A ``Remote-Device`` is a UUID; what is longer is cut.
 LONGEST_DEVICE: Final = 64
+#: Changes in an answer of the history, without a limit of one's own and at most.
+DEFAULT_HISTORY: Final = 50
+MOST_HISTORY: Final = 500
 #: Bytes handed to the socket between two chances for others on the loop.
 FLUSH_EVERY: Final = 1 << 20
 
@@ -347,6 +353,66 @@ class DataHandler(BodyHandler):
             return await backend.delete(entity, item_id(entity, id), author=author)
         raise BadRequest(f"There is no action {action!r}.")
 
+
+class HistoryHandler(Handler):
+    """``GET /data/history?item=&before=&limit=``: who changed what, newest first."""
+
+    roles: ClassVar = {"GET": Role.viewer}
+
+    async def get(self) -> None:
+        item, before = self._number("item"), self._number("before")
+        limit = self._number("limit")
+        limit = DEFAULT_HISTORY if limit is None else min(limit, MOST_HISTORY)
+        changes = await self.backend.history(item=item, before=before, limit=limit)
+        calendar = self.backend.config.calendar
+        self.answer(orjson.dumps({"history": [line(change, calendar) for change in changes]}))
+
+    def _number(self, name: str) -> int | None:
+        text = self.get_query_argument(name, "")
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise BadRequest(f"{name} is not a number.")
+        return int(text)
+
+
+class UndoHandler(Handler):
+    """``POST /data/undo/{seq}``: the inverse of a change, as a new change."""
+
+    roles: ClassVar = {"POST": Role.editor}
+
+    async def post(self, seq: str) -> None:
+        number = item_id("change", seq)
+        outcome = await self.backend.undo(number, author=self.author)
+        item = orjson.loads(outcome.item) if outcome.item else None
+        changes = [
+            {"seq": each.seq, "entity": each.entity.name, "id": each.id, "action": each.action}
+            for each in outcome.changes
+        ]
+        done = {"action": "undone", "tid": outcome.id, "item": item, "changes": changes}
+        self.answer(orjson.dumps(done))
+
+
+def line(change: Committed, calendar: Calendar) -> dict[str, Any]:
+    """A change as the history shows it: ``at`` in UTC, ``fields`` as field → [old, new]."""
+    fields = {
+        field: [calendar.show(value) if value and field in _SHOWN else value for value in values]
+        for field, values in change.fields.items()
+        if field != "target" or change.entity.name != "task"
+    }
+    return {
+        "seq": change.seq,
+        "entity": change.entity.name,
+        "id": change.id,
+        "action": change.action,
+        "user": change.author.user,
+        "at": datetime.fromtimestamp(change.at / 1000, UTC).isoformat(timespec="milliseconds"),
+        "fields": fields,
+    }
+
+
+#: Dates stand in the journal as they are stored.
+_SHOWN: Final = ("start_date", "end_date")
 
 _DONE: Final = {
     "inserted": b"inserted",

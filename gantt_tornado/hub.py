@@ -9,7 +9,7 @@ the gaps between windows are what makes a steady stream visible while it runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -25,9 +25,12 @@ CROWDED: Final = 32
 class Listener(Protocol):
     """A client's connection, as the hub sees it."""
 
-    #: The last change that the client is known to have, None where nothing is known:
-    #: then it is not replayed.
-    since: int | None
+    def known(self, channel: str) -> int | None:
+        """The last change on a channel that the client has, None where it shall not be
+        told what it missed."""
+
+    def ask(self, seq: int) -> None:
+        """Ask the client to acknowledge all changes up to ``seq``, which it was sent."""
 
     def send(self, frames: bytes) -> None:
         """Send framed bytes. Must not raise, and must not wait."""
@@ -74,17 +77,19 @@ class Hub:
         self._listeners: dict[Listener, _Subscriptions] = {}
         self._pending: list[Event] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._published = plan.seq
         # Nobody has joined later than at this change: later events go to all unseen.
         self._joined = 0
 
     def subscribe(self, listener: Listener, channel: str) -> None:
-        """Join a channel; what was missed since ``listener.since`` is sent first.
+        """Join a channel; what was missed since ``listener.known(channel)`` is sent first.
 
         The plan is read and the channel joined in one step, so that no change falls
         between the two.
         """
-        if listener.since is not None:
-            missed = self._plan.replay(channel, listener.since)
+        since = listener.known(channel)
+        if since is not None:
+            missed = self._plan.replay(channel, since)
             if missed:
                 listener.send(b"".join([framed(channel, value).frame for value in missed]))
         subscriptions = self._listeners.setdefault(listener, _Subscriptions())
@@ -103,11 +108,19 @@ class Hub:
         """Forget a connection that has ended."""
         self._listeners.pop(listener, None)
 
-    def publish(self, events: Iterable[Event]) -> None:
+    def publish(self, events: Sequence[Event]) -> None:
         """Tell the listeners: at once if nothing was told lately, else with the window."""
         self._pending += events
+        self._published = max((event.seq for event in events), default=0) or self._published
         if self._pending and self._timer is None:
             self._flush()
+
+    def ask(self) -> None:
+        """Ask every listener whether what it was sent has arrived."""
+        waiting = [event.seq for event in self._pending if event.seq]
+        sent = min(waiting) - 1 if waiting else self._published
+        for listener in list(self._listeners):
+            listener.ask(sent)
 
     def close(self) -> None:
         """Send what is collected and stop."""

@@ -5,6 +5,7 @@ Serves section 1 of the wire contract. One address serves all three, so one hand
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 from typing import Any, ClassVar, Final
@@ -13,6 +14,7 @@ import orjson
 from tornado import iostream, websocket
 
 from gantt_tornado import protocol
+from gantt_tornado.acks import page_url
 from gantt_tornado.auth import Role
 from gantt_tornado.backend import Backend
 from gantt_tornado.errors import BadRequest, Forbidden, TooLarge
@@ -32,7 +34,9 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
 
     def initialize(self, backend: Backend) -> None:
         super().initialize(backend)
-        self.since: int | None = None
+        self._since: int | None = None
+        self._arrived: dict[str, int] = {}
+        self._asked: dict[int, frozenset[str]] = {}
         self._unsent = 0
         self._ended = False
         self._channels: set[str] = set()
@@ -56,6 +60,7 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         if self._upgrades():
             await super(Handler, self).get()
         else:
+            self.backend.acks.greeted(page_url(self.request.uri or ""))
             self.answer(orjson.dumps(self.backend.services.handshake()))
 
     def error_body(self, status: int, error: BaseException | None) -> dict[str, Any]:
@@ -100,7 +105,9 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         self._stream = self.ws_connection.stream
         # Small frames are what this socket is for; do not hold them back for more.
         self.set_nodelay(True)
-        self.since = _since(self.get_query_argument("since", ""))
+        self._since = _since(self.get_query_argument("since", ""))
+        if self._since is not None:
+            self._arrived = self.backend.acks.opened(self._page, self)
         self.send(protocol.websocket_frame(protocol.start(secrets.token_urlsafe(16))))
         self.backend.connected(self)
 
@@ -121,6 +128,32 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
                 self.send(protocol.websocket_frame(protocol.result(results)))
             case ignored:
                 log.debug("ignored a frame of %d characters: %s", len(message), ignored)
+
+    @property
+    def _page(self) -> str:
+        return page_url(self.request.uri or "")
+
+    def known(self, channel: str) -> int | None:
+        """The last change on a channel that the page is known to have, None for a page
+        that did not ask for what it misses."""
+        return self._arrived.get(channel, self._since)
+
+    def ask(self, seq: int) -> None:
+        """Ask the browser whether all up to change ``seq`` has arrived."""
+        if self._since is None or seq in self._asked or self._ended or not self._channels:
+            return
+        # One question at a time is remembered beside the latest; more would only grow
+        # while a peer is away.
+        while len(self._asked) > 1:
+            del self._asked[next(iter(self._asked))]
+        self._asked[seq] = frozenset(self._channels)
+        with contextlib.suppress(websocket.WebSocketClosedError):
+            self.ping(str(seq))
+
+    def on_pong(self, data: bytes) -> None:
+        if data.isdigit() and int(data) in self._asked:
+            seq = int(data)
+            self.backend.acks.arrived(self._page, self, self._asked[seq], seq)
 
     def on_close(self) -> None:
         self._ended = True

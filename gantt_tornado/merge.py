@@ -19,6 +19,8 @@ Diff = dict[str, list[Any]]
 
 #: Two of these determine the third, so for the merge the three are one field.
 DATES = frozenset({"start_date", "end_date", "duration"})
+#: Where a row stands: its order means something in its own branch alone.
+PLACE = frozenset({"parent", "sortorder"})
 
 
 def same(stored: Any, sent: Any) -> bool:
@@ -55,6 +57,16 @@ def diff(old: Fields, new: Fields) -> Diff:
         if field not in new:
             fields[field] = [old[field], None]
     return fields
+
+
+def whole(fields: Iterable[str]) -> set[str]:
+    """The fields that change together with the given ones, and themselves."""
+    found = set(fields) - {"target"}
+    if found & DATES:
+        found |= DATES
+    if found & PLACE:
+        found |= PLACE
+    return found
 
 
 def seen_by(present: Fields, later: Iterable[tuple[Diff, bool]]) -> dict[str, Any]:

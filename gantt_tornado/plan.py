@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gantt_tornado import protocol
-from gantt_tornado.entities import ENTITIES, Entity
-from gantt_tornado.store import TASK, Committed, Store, Touched
+from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
+from gantt_tornado.journal import Committed, Touched
+from gantt_tornado.store import TASK, Store
 
 #: Items in a block. Small enough to join at once, large enough that blocks are few.
 BLOCK: Final = 256
@@ -168,7 +169,7 @@ class Plan:
     @classmethod
     def read(cls, store: Store) -> Plan:
         """The plan as it is stored. Call it on the writer's thread, then hand it over."""
-        plan = cls(store.seq(), store.horizon())
+        plan = cls(store.journal.seq(), store.journal.horizon())
         encoded = {}
         for row in store.rows(TASK):
             encoded[row.id] = store.encode(TASK, row)
@@ -180,7 +181,7 @@ class Plan:
             if entity is not TASK:
                 for row in store.rows(entity):
                     plan._sequences[entity.name].append(row.id, store.encode(entity, row))
-        plan._touched.update(store.touched())
+        plan._touched.update(store.journal.touched(DEFAULT_PROJECT))
         return plan
 
     def apply(self, change: Committed) -> None:
@@ -223,6 +224,15 @@ class Plan:
             tasks.insert_after(before, id, item)
             before = id
 
+    def forget(self, horizon: int) -> None:
+        """The journal has forgotten all changes up to ``horizon``."""
+        self.horizon = horizon
+        while self._touched:
+            id = next(iter(self._touched))
+            if self._touched[id].seq > horizon:
+                return
+            del self._touched[id]
+
     # Reading.
 
     def load(self) -> list[bytes]:
@@ -245,6 +255,10 @@ class Plan:
     def item(self, entity: Entity, id: int) -> bytes | None:
         """The item's JSON, or None where there is none."""
         return self._sequences[entity.name].get(id)
+
+    def stands_last(self, id: int) -> bool:
+        """Whether a task is the last in its branch."""
+        return self._tree.sibling(id, self._tree.index(id) + 1) is None
 
     def move_value(self, id: int) -> bytes:
         """The ``move-task`` event that puts a task where it stands now."""

@@ -7,6 +7,7 @@ queries; on the path of a write peewee's query builder would cost more than SQLi
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,13 +19,11 @@ import orjson
 from peewee import Query, fn
 
 from gantt_tornado import dates, merge, rank
-from gantt_tornado.database import Database
+from gantt_tornado.database import ANY, Database
 from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import (
     DEFAULT_PROJECT,
     ENTITIES,
-    Change,
-    Counter,
     Edit,
     Entity,
     Link,
@@ -32,52 +31,12 @@ from gantt_tornado.entities import (
     Task,
 )
 from gantt_tornado.errors import BadRequest, Conflict, NotFound
+from gantt_tornado.journal import Author, Committed, Journal
 from gantt_tornado.merge import Diff
 from gantt_tornado.protocol import parse_target
 
-#: What compiled SQL is given for each value that comes later.
-_ANY: Final = 0
-
 TASK: Final = ENTITIES["task"]
 LINK: Final = ENTITIES["link"]
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who writes: a user, and the page (``Remote-Device``) where it is known."""
-
-    user: str
-    device: str = ""
-
-
-#: For what a program writes on its own.
-NOBODY: Final = Author("")
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """One change as the journal holds it, with the item as it is after it.
-
-    ``item`` is the item's JSON, empty for a delete; ``parent`` and ``sortorder`` say
-    where a task stands. ``at`` is in milliseconds since 1970.
-    """
-
-    seq: int
-    project: str
-    entity: Entity
-    id: int
-    action: str
-    author: Author
-    at: int
-    fields: Diff
-    item: bytes = b""
-    parent: int = 0
-    sortorder: str = ""
-
-    @property
-    def moved(self) -> bool:
-        """Whether a row stands elsewhere than before."""
-        return self.action == "update" and ("sortorder" in self.fields or "parent" in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +56,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
-    """The last change of an item, also of one that is gone.
-
-    ``reparented`` is the last change that gave it another parent, 0 for none.
-    """
-
-    seq: int
-    entity: Entity
-    deleted: bool
-    reparented: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """An item as it is stored; ``state`` holds every field, those with columns too."""
 
@@ -125,18 +71,16 @@ class _Statements:
         model = entity.model
         columns = [getattr(model, name) for name in entity.columns]
         stored = [model.rev, model.fields, *columns]
-        here = model.project == _ANY
+        here = model.project == ANY
         self.all = compile(model.select(model.id, *stored).where(here).order_by(model.id))
-        self.find = compile(model.select(*stored).where(model.id == _ANY, here))
+        self.find = compile(model.select(*stored).where(model.id == ANY, here))
         self.insert = compile(
-            model.insert({field: _ANY for field in (model.id, model.project, *stored)})
+            model.insert({field: ANY for field in (model.id, model.project, *stored)})
         )
-        self.update = compile(
-            model.update({field: _ANY for field in stored}).where(model.id == _ANY)
-        )
-        self.delete = compile(model.delete().where(model.id == _ANY))
+        self.update = compile(model.update({field: ANY for field in stored}).where(model.id == ANY))
+        self.delete = compile(model.delete().where(model.id == ANY))
         self.pointing = {
-            field: compile(model.select(model.id).where(getattr(model, field) == _ANY, here))
+            field: compile(model.select(model.id).where(getattr(model, field) == ANY, here))
             for field in entity.references
         }
 
@@ -157,25 +101,15 @@ class Store:
         calendar: Calendar,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
+        self.journal = Journal(database)
         self._execute = database.peewee.execute_sql
         self._calendar = calendar
         self._now = now
-
-        def compile(query: Query) -> str:
-            sql, _ = database.peewee.get_sql_context().sql(query).query()
-            return str(sql)
-
+        compile = database.compile
         self._sql = {entity.name: _Statements(compile, entity) for entity in ENTITIES.values()}
-        self._sql_seq = compile(Counter.select(Counter.seq))
-        self._sql_next = compile(
-            Counter.update({Counter.seq: Counter.seq + _ANY}).returning(Counter.seq)
-        )
-        self._sql_journal = compile(
-            Change.insert({field: _ANY for field in Change._meta.sorted_fields})
-        )
-        branch = (Task.project == _ANY) & (Task.parent == _ANY)
+        branch = (Task.project == ANY) & (Task.parent == ANY)
         self._sql_last = compile(Task.select(fn.MAX(Task.sortorder)).where(branch))
-        around = branch & (Task.id != _ANY)
+        around = branch & (Task.id != ANY)
         self._sql_above = compile(
             Task.select(Task.sortorder)
             .where(around & (Task.sortorder < ""))
@@ -188,42 +122,19 @@ class Store:
             .order_by(Task.sortorder)
             .limit(1)
         )
-        others = Link.id != _ANY
-        self._sql_twins = compile(
-            Link.select(Link.fields).where(Link.source == _ANY, Link.target == _ANY, others)
+        self._sql_taken = compile(
+            Task.select(Task.id).where(around & (Task.sortorder == "")).limit(1)
         )
-        start = Link.select(Link.target.alias("id")).where(Link.source == _ANY, others)
+        others = Link.id != ANY
+        self._sql_twins = compile(
+            Link.select(Link.fields).where(Link.source == ANY, Link.target == ANY, others)
+        )
+        start = Link.select(Link.target.alias("id")).where(Link.source == ANY, others)
         after = start.cte("after", recursive=True, columns=("id",))
         after = after.union(
             Link.select(Link.target).join(after, on=Link.source == after.c.id).where(others)
         )
-        self._sql_waits = compile(after.select_from(after.c.id).where(after.c.id == _ANY).limit(1))
-        later = (Change.item_id == _ANY) & (Change.seq > _ANY)
-        self._sql_later = compile(
-            Change.select(Change.fields, Change.device).where(later).order_by(Change.seq.desc())
-        )
-        newest = (
-            Change.select(fn.MAX(Change.seq).alias("seq"))
-            .where(Change.project == _ANY)
-            .group_by(Change.item_id)
-        )
-        self._sql_touched = compile(
-            Change.select(Change.item_id, Change.seq, Change.entity, Change.action)
-            .join(newest, on=Change.seq == newest.c.seq)
-            .order_by(Change.seq)
-        )
-        self._sql_reparented = compile(
-            Change.select(Change.item_id, fn.MAX(Change.seq))
-            .where(
-                Change.project == _ANY,
-                Change.entity == "",
-                Change.action == "",
-                Change.fields.contains('"parent":'),
-            )
-            .group_by(Change.item_id)
-        )
-        self._sql_oldest = compile(Change.select(fn.MIN(Change.seq)))
-        self._sql_known = compile(Change.select(Change.seq).where(Change.item_id == _ANY).limit(1))
+        self._sql_waits = compile(after.select_from(after.c.id).where(after.c.id == ANY).limit(1))
 
     # Writes.
 
@@ -295,30 +206,91 @@ class Store:
             row = self._find(entity, project, id)
         except NotFound:
             return Outcome(entity, id, author, ())
-        doomed = self._dependents(entity, project, row)
-        # Links first, and below before above: so no client is ever told to keep a row
-        # whose parent it has dropped, nor a link whose end it has dropped.
-        doomed.sort(key=lambda each: each[0] is TASK)
-        changes = tuple(self._remove(each, project, gone, author) for each, gone in doomed)
-        return Outcome(entity, id, author, changes)
+        return self._remove(self._dependents(entity, project, row), project, author)
+
+    def undo(self, seq: int, author: Author, project: str = DEFAULT_PROJECT) -> Outcome:
+        """Apply the inverse of a change as a new change, merged with what came after.
+
+        Raises:
+            NotFound: the journal does not hold the change.
+            Conflict: somebody else has changed the same since, or a rule forbids it now.
+        """
+        change = self.journal.line(project, seq)
+        if change is None:
+            raise NotFound("This change is not in the journal (any more).")
+        if change.action == "update":
+            return self._undo_update(change, author)
+        if change.action == "add":
+            return self._undo_add(change, author)
+        return self._undo_delete(change, author)
+
+    def _undo_update(self, change: Committed, author: Author) -> Outcome:
+        entity, project = change.entity, change.project
+        try:
+            row = self._find(entity, project, change.id)
+        except NotFound:
+            raise Conflict(f"This {entity.name} has been deleted since.") from None
+        later = self.journal.later(change.id, change.seq)
+        fields = merge.whole(change.fields)
+        for edited, other in later:
+            overlap = fields & merge.whole(edited)
+            if overlap and author.is_other_than(other):
+                names = ", ".join(sorted(overlap))
+                raise Conflict(f"{other.user or 'Somebody'} has changed this since: {names}.")
+        history = [*((edited, False) for edited, _ in later), (change.fields, False)]
+        before = merge.seen_by(row.state, history)
+        state = {**row.state, **{field: before.get(field) for field in fields}}
+        for field in [f for f in fields if state[f] is None and f not in entity.defaults]:
+            del state[field]
+        if entity.ordered and "sortorder" in fields:
+            state["sortorder"] = self._free(project, state["parent"], state["sortorder"], row.id)
+        pointers = [field for field in entity.references if state[field] != row.state[field]]
+        self._check_references(entity, project, row.id, state, pointers)
+        if not merge.diff(row.state, state):
+            return Outcome(entity, row.id, author, (), self.encode(entity, row))
+        saved = self._save(entity, project, row, state, author)
+        return Outcome(entity, row.id, author, (saved,), saved.item)
+
+    def _undo_add(self, change: Committed, author: Author) -> Outcome:
+        try:
+            row = self._find(change.entity, change.project, change.id)
+        except NotFound:
+            return Outcome(change.entity, change.id, author, ())
+        doomed = self._dependents(change.entity, change.project, row)
+        for entity, gone in doomed:
+            for _, other in self.journal.later(gone.id, change.seq):
+                if author.is_other_than(other):
+                    raise Conflict(
+                        f"{other.user or 'Somebody'} has worked on this {entity.name} since."
+                    )
+        return self._remove(doomed, change.project, author)
+
+    def _undo_delete(self, change: Committed, author: Author) -> Outcome:
+        """Bring back what a delete took, under the old ids: what it was asked for must
+        find its place, of the rest what cannot is left out."""
+        gone = self.journal.group(change.project, change.root)
+        asked = gone[0]
+        saved: list[Committed] = []
+        for each in gone:
+            try:
+                saved.append(self._restore(each, author))
+            except Conflict:
+                if each is asked:
+                    raise
+        return Outcome(asked.entity, asked.id, author, tuple(saved), saved[0].item)
+
+    def _restore(self, gone: Committed, author: Author) -> Committed:
+        entity, project = gone.entity, gone.project
+        state: State = {field: old for field, (old, _) in gone.fields.items()}
+        with contextlib.suppress(NotFound):
+            self._find(entity, project, gone.id)
+            raise Conflict(f"This {entity.name} is there again already.")
+        self._check_references(entity, project, gone.id, state, entity.references)
+        if entity.ordered:
+            state["sortorder"] = self._free(project, state["parent"], state["sortorder"], gone.id)
+        return self._save(entity, project, None, state, author, gone.id)
 
     # Reads.
-
-    def seq(self) -> int:
-        """The number of the last change."""
-        return int(self._one(self._sql_seq)[0])
-
-    def horizon(self) -> int:
-        """The last change that the journal has forgotten."""
-        oldest = self._one(self._sql_oldest)[0]
-        return self.seq() if oldest is None else int(oldest) - 1
-
-    def touched(self, project: str = DEFAULT_PROJECT) -> Iterator[tuple[int, Touched]]:
-        """The last change of each item that the journal knows, oldest first."""
-        params = (project, "task", "update", '%"parent":%')
-        reparented = dict(self._execute(self._sql_reparented, params).fetchall())
-        for id, seq, entity, action in self._execute(self._sql_touched, (project,)):
-            yield id, Touched(seq, ENTITIES[entity], action == "delete", reparented.get(id, 0))
 
     def rows(self, entity: Entity, project: str = DEFAULT_PROJECT) -> Iterator[Row]:
         """All items of an entity, by id."""
@@ -421,6 +393,13 @@ class Store:
             return current
         return rank.between(low, high)
 
+    def _free(self, project: str, parent: int, sortorder: str, id: int) -> str:
+        """A sort key itself, or the next to it where another row has it by now."""
+        if not self._one(self._sql_taken, project, parent, id, sortorder, 1):
+            return sortorder
+        found = self._one(self._sql_below, project, parent, id, sortorder, 1)
+        return rank.between(sortorder, found[0] if found else None)
+
     def _end_of(self, project: str, parent: int) -> str:
         return rank.between(self._one(self._sql_last, project, parent)[0], None)
 
@@ -432,7 +411,7 @@ class Store:
             if found:
                 rev, fields, *columns = found
                 return Row(id, rev, self._state(entity, fields, columns))
-            if self._one(self._sql_known, id, 1):
+            if self.journal.knows(id):
                 raise NotFound(f"This {entity.name} has been deleted.", deleted=True)
         raise NotFound(f"There is no such {entity.name}.")
 
@@ -445,9 +424,12 @@ class Store:
         """The changes that the writer had not seen, newest first, and which are its own."""
         if edit.rev is None or edit.rev >= row.rev:
             return []
+        if edit.rev < self.journal.horizon():
+            # What others changed since cannot be told from what this writer changed.
+            raise Conflict("This page is too old to save from. Please reload it.")
         return [
-            (orjson.loads(fields), bool(device) and device == author.device)
-            for fields, device in self._execute(self._sql_later, (row.id, edit.rev))
+            (fields, bool(author.device) and other.device == author.device)
+            for fields, other in self.journal.later(row.id, edit.rev)
         ]
 
     def _dependents(self, entity: Entity, project: str, row: Row) -> list[tuple[Entity, Row]]:
@@ -465,13 +447,25 @@ class Store:
                         if id not in found:
                             found[id] = (other, self._find(other, project, id))
                             waiting.append(found[id])
-        return list(reversed(found.values()))
+        # Links first, and below before above: so no client is ever told to keep a row
+        # whose parent it has dropped, nor a link whose end it has dropped.
+        rows = list(reversed(found.values()))
+        rows.sort(key=lambda each: each[0] is TASK)
+        return rows
 
     def _save(
-        self, entity: Entity, project: str, row: Row | None, state: State, author: Author
+        self,
+        entity: Entity,
+        project: str,
+        row: Row | None,
+        state: State,
+        author: Author,
+        id: int | None = None,
     ) -> Committed:
-        seq = self._next()
-        id = row.id if row else seq
+        """Write a row and its line in the journal. A new item has its change's number
+        for an id, unless it had one before it was deleted."""
+        seq = self.journal.next()
+        id = row.id if row else id or seq
         names = entity.columns
         columns = [state[name] for name in names]
         fields = orjson.dumps(
@@ -481,48 +475,38 @@ class Store:
             self._execute(self._sql[entity.name].insert, (id, project, seq, fields, *columns))
         else:
             self._execute(self._sql[entity.name].update, (seq, fields, *columns, id))
-        return self._record(
-            Committed(
-                seq,
-                project,
-                entity,
-                id,
-                "update" if row else "add",
-                author,
-                self._now(),
-                merge.diff(row.state if row else {}, state),
-                entity.encode(id, seq, state, self._calendar),
-                state.get("parent", 0),
-                state.get("sortorder", ""),
-            )
+        change = Committed(
+            seq,
+            seq,
+            project,
+            entity,
+            id,
+            "update" if row else "add",
+            author,
+            self._now(),
+            merge.diff(row.state if row else {}, state),
+            entity.encode(id, seq, state, self._calendar),
+            state.get("parent", 0),
+            state.get("sortorder", ""),
         )
-
-    def _remove(self, entity: Entity, project: str, row: Row, author: Author) -> Committed:
-        self._execute(self._sql[entity.name].delete, (row.id,))
-        fields = merge.diff(row.state, {})
-        return self._record(
-            Committed(self._next(), project, entity, row.id, "delete", author, self._now(), fields)
-        )
-
-    def _record(self, change: Committed) -> Committed:
-        self._execute(
-            self._sql_journal,
-            (
-                change.seq,
-                change.project,
-                change.entity.name,
-                change.id,
-                change.action,
-                change.author.user,
-                change.author.device,
-                change.at,
-                orjson.dumps(change.fields).decode(),
-            ),
-        )
+        self.journal.record(change)
         return change
 
-    def _next(self) -> int:
-        return int(self._one(self._sql_next, 1)[0])
+    def _remove(self, doomed: list[tuple[Entity, Row]], project: str, author: Author) -> Outcome:
+        """Delete rows; the last of them is the one that was to go."""
+        numbers = [self.journal.next() for _ in doomed]
+        at = self._now()
+        changes = []
+        for seq, (entity, row) in zip(numbers, doomed, strict=True):
+            self._execute(self._sql[entity.name].delete, (row.id,))
+            fields = merge.diff(row.state, {})
+            change = Committed(
+                seq, numbers[-1], project, entity, row.id, "delete", author, at, fields
+            )
+            self.journal.record(change)
+            changes.append(change)
+        entity, row = doomed[-1]
+        return Outcome(entity, row.id, author, tuple(changes))
 
     def _one(self, sql: str, *params: Any) -> Any:
         return self._execute(sql, params).fetchone()

@@ -35,13 +35,14 @@ def up(migrator, db):
 
     class Change(db.Model):
         seq = BigIntegerField(primary_key=True)
+        root = BigIntegerField(index=True)
         project = TextField()
         entity = TextField()
         item_id = BigIntegerField()
         action = TextField()
         user = TextField()
         device = TextField()
-        at = BigIntegerField(index=True)
+        at = BigIntegerField()
         fields = TextField()
 
         class Meta:

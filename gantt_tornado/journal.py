@@ -1,0 +1,221 @@
+"""The journal: every change in the order in which it was committed, with who and when.
+
+It is written in the transaction of the change and serves four ends: the order of what is
+told, replay, the base of a merge, and history with undo. Runs on the writer's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from peewee import fn
+
+from gantt_tornado.database import ANY, Database
+from gantt_tornado.entities import ENTITIES, Change, Counter, Entity
+from gantt_tornado.merge import Diff
+
+#: Journal lines deleted in one go, so that no write waits long for it.
+PRUNED_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes: a user, and the page (``Remote-Device``) where it is known."""
+
+    user: str
+    device: str = ""
+
+    def is_other_than(self, author: Author) -> bool:
+        """Whether two changes are of different people, or of one at different pages."""
+        if self.user != author.user:
+            return True
+        return bool(self.device and author.device) and self.device != author.device
+
+
+#: For what a program writes on its own.
+NOBODY: Final = Author("")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One change as the journal holds it, with the item as it is after it.
+
+    ``root`` is the change that was asked for: its own ``seq``, but for what a delete
+    took with it. ``item`` is the item's JSON, empty for a delete; ``parent`` and
+    ``sortorder`` say where a task stands. ``at`` is in milliseconds since 1970.
+    """
+
+    seq: int
+    root: int
+    project: str
+    entity: Entity
+    id: int
+    action: str
+    author: Author
+    at: int
+    fields: Diff
+    item: bytes = b""
+    parent: int = 0
+    sortorder: str = ""
+
+    @property
+    def moved(self) -> bool:
+        """Whether a row stands elsewhere than before."""
+        return self.action == "update" and ("sortorder" in self.fields or "parent" in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The last change of an item, also of one that is gone.
+
+    ``reparented`` is the last change that gave it another parent, 0 for none.
+    """
+
+    seq: int
+    entity: Entity
+    deleted: bool
+    reparented: int = 0
+
+
+class Journal:
+    """The lines of the journal and the counter that numbers them."""
+
+    def __init__(self, database: Database) -> None:
+        self._execute = database.peewee.execute_sql
+        compile = database.compile
+        self._sql_seq = compile(Counter.select(Counter.seq))
+        self._sql_next = compile(
+            Counter.update({Counter.seq: Counter.seq + ANY}).returning(Counter.seq)
+        )
+        self._sql_record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
+        self._sql_later = compile(
+            Change.select(Change.fields, Change.user, Change.device)
+            .where(Change.item_id == ANY, Change.seq > ANY)
+            .order_by(Change.seq.desc())
+        )
+        self._sql_known = compile(Change.select(Change.seq).where(Change.item_id == ANY).limit(1))
+        self._sql_oldest = compile(Change.select(fn.MIN(Change.seq)))
+        lines = Change.select(*[f for f in Change._meta.sorted_fields if f is not Change.project])
+        here = lines.where(Change.project == ANY)
+        self._sql_line = compile(here.where(Change.seq == ANY))
+        self._sql_group = compile(here.where(Change.root == ANY).order_by(Change.seq.desc()))
+        newest_first = here.where(Change.seq < ANY).order_by(Change.seq.desc())
+        self._sql_history = compile(newest_first.limit(1))
+        self._sql_history_of = compile(newest_first.where(Change.item_id == ANY).limit(1))
+        newest = (
+            Change.select(fn.MAX(Change.seq).alias("seq"))
+            .where(Change.project == ANY)
+            .group_by(Change.item_id)
+        )
+        self._sql_touched = compile(
+            Change.select(Change.item_id, Change.seq, Change.entity, Change.action)
+            .join(newest, on=Change.seq == newest.c.seq)
+            .order_by(Change.seq)
+        )
+        self._sql_reparented = compile(
+            Change.select(Change.item_id, fn.MAX(Change.seq))
+            .where(
+                Change.project == ANY,
+                Change.entity == "task",
+                Change.action == "update",
+                Change.fields.contains('"parent":'),
+            )
+            .group_by(Change.item_id)
+        )
+        self._sql_ages = compile(Change.select(Change.seq, Change.at).order_by(Change.seq).limit(1))
+        self._sql_prune = compile(Change.delete().where(Change.seq <= ANY))
+
+    def seq(self) -> int:
+        """The number of the last change."""
+        return int(self._one(self._sql_seq)[0])
+
+    def next(self) -> int:
+        """A number for a change. Inside a transaction no other writer gets one."""
+        return int(self._one(self._sql_next, 1)[0])
+
+    def horizon(self) -> int:
+        """The last change that has been forgotten."""
+        oldest = self._one(self._sql_oldest)[0]
+        return self.seq() if oldest is None else int(oldest) - 1
+
+    def knows(self, id: int) -> bool:
+        """Whether an item of this id has ever been, as far as remembered."""
+        return self._one(self._sql_known, id, 1) is not None
+
+    def record(self, change: Committed) -> None:
+        self._execute(
+            self._sql_record,
+            (
+                change.seq,
+                change.root,
+                change.project,
+                change.entity.name,
+                change.id,
+                change.action,
+                change.author.user,
+                change.author.device,
+                change.at,
+                orjson.dumps(change.fields).decode(),
+            ),
+        )
+
+    def later(self, id: int, seq: int) -> list[tuple[Diff, Author]]:
+        """The changes of an item after ``seq``, newest first, each with its author."""
+        return [
+            (orjson.loads(fields), Author(user, device))
+            for fields, user, device in self._execute(self._sql_later, (id, seq))
+        ]
+
+    def line(self, project: str, seq: int) -> Committed | None:
+        """One change, None where it was never made or is forgotten."""
+        found = self._one(self._sql_line, project, seq)
+        return _committed(project, found) if found else None
+
+    def group(self, project: str, root: int) -> list[Committed]:
+        """A change with all that it took with it, last first."""
+        found = self._execute(self._sql_group, (project, root)).fetchall()
+        return [_committed(project, line) for line in found]
+
+    def history(self, project: str, before: int, limit: int, item: int | None) -> list[Committed]:
+        """Changes before number ``before``, newest first, of all items or of one."""
+        if item is None:
+            found = self._execute(self._sql_history, (project, before, limit))
+        else:
+            found = self._execute(self._sql_history_of, (project, before, item, limit))
+        return [_committed(project, line) for line in found.fetchall()]
+
+    def touched(self, project: str) -> Iterator[tuple[int, Touched]]:
+        """The last change of each item, oldest first."""
+        params = (project, "task", "update", '%"parent":%')
+        reparented = dict(self._execute(self._sql_reparented, params).fetchall())
+        for id, seq, entity, action in self._execute(self._sql_touched, (project,)):
+            yield id, Touched(seq, ENTITIES[entity], action == "delete", reparented.get(id, 0))
+
+    def prune(self, before: int, keep: int) -> int:
+        """Forget some of the oldest changes: those made before ``before`` (milliseconds
+        since 1970), and those that are not among the ``keep`` last.
+
+        Returns how many went; when it is not 0, there may be more.
+        """
+        enough = self.seq() - keep
+        last = count = 0
+        for seq, at in self._execute(self._sql_ages, (PRUNED_AT_ONCE,)).fetchall():
+            if seq > enough and at >= before:
+                break
+            last, count = seq, count + 1
+        if count:
+            self._execute(self._sql_prune, (last,))
+        return count
+
+    def _one(self, sql: str, *params: Any) -> Any:
+        return self._execute(sql, params).fetchone()
+
+
+def _committed(project: str, line: tuple[Any, ...]) -> Committed:
+    seq, root, entity, id, action, user, device, at, fields = line
+    author = Author(user, device)
+    changed: Diff = orjson.loads(fields)
+    return Committed(seq, root, project, ENTITIES[entity], id, action, author, at, changed)
