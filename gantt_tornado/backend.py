@@ -117,15 +117,17 @@ class Backend:
         fields: Mapping[str, Any],
         *,
         author: Author = NOBODY,
-        loose: bool = False,
+        request: str = "",
     ) -> Outcome:
         """Add an item: ``await backend.insert("task", {"text": "Dig", …})``.
 
-        ``loose`` tells that the values came from a form, where all is text.
+        ``request`` names the request; the same again adds no second item.
         """
         kind = known(entity)
-        edit = kind.read(fields, self._calendar, loose=loose)
-        return await self._writer.submit(lambda: self._store.insert(kind, edit, author))
+        edit = kind.read(fields, self._calendar)
+        return await self._writer.submit(
+            lambda: self._store.insert(kind, edit, author, request=request)
+        )
 
     async def update(
         self,
@@ -134,12 +136,11 @@ class Backend:
         fields: Mapping[str, Any],
         *,
         author: Author = NOBODY,
-        loose: bool = False,
     ) -> Outcome:
         """Change fields of an item. With ``_rev`` among them, only those that differ from
         the item as it was at that revision count, and are merged with what came since."""
         kind = known(entity)
-        edit = kind.read(fields, self._calendar, loose=loose)
+        edit = kind.read(fields, self._calendar)
         try:
             return await self._writer.submit(lambda: self._store.update(kind, id, edit, author))
         except NotFound as error:

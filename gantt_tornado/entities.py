@@ -88,6 +88,8 @@ class Change(Model):
     device = TextField()
     #: Milliseconds since 1970, UTC.
     at = BigIntegerField()
+    #: The ``Idempotency-Key`` of the request that added an item, mostly empty.
+    request = TextField()
     #: field → [old, new], as JSON.
     fields = TextField()
 
@@ -206,13 +208,12 @@ class Edit:
     """What a writer sent for one item, read and checked.
 
     ``rev`` is the item's ``_rev`` as the writer had it, ``target`` where it dropped the
-    row. ``loose`` tells that the values came from a form, where all is text.
+    row.
     """
 
     values: State
     rev: int | None = None
     target: str = ""
-    loose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ class Entity:
     #: Its items stand in an order among the children of one parent.
     ordered: bool = False
 
-    def read(self, sent: Mapping[str, Any], calendar: Calendar, *, loose: bool = False) -> Edit:
+    def read(self, sent: Mapping[str, Any], calendar: Calendar) -> Edit:
         """Check and clean what a writer sent. No field is required here.
 
         Raises:
@@ -257,7 +258,7 @@ class Entity:
             if value is not None or key not in merge.DATES
         }
         target = sent.get("target") if self.ordered else None
-        return Edit(values, _rev(sent.get("_rev")), "" if target is None else str(target), loose)
+        return Edit(values, _rev(sent.get("_rev")), "" if target is None else str(target))
 
     def encode(self, id: int, rev: int, state: State, calendar: Calendar) -> bytes:
         """The item as JSON, as every client gets it."""

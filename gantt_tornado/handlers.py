@@ -34,6 +34,8 @@ JSON: Final = "application/json; charset=UTF-8"
 MOST_FIELDS: Final = 10_000
 #: A ``Remote-Device`` is a UUID; what is longer is cut.
 LONGEST_DEVICE: Final = 64
+#: An ``Idempotency-Key`` is a page's UUID with a row's own id.
+LONGEST_KEY: Final = 128
 #: Changes in an answer of the history, without a limit of one's own and at most.
 DEFAULT_HISTORY: Final = 50
 MOST_HISTORY: Final = 500
@@ -117,7 +119,10 @@ class Handler(web.RequestHandler):
     def options(self, *_path: str) -> None:
         """A browser on a listed origin asks before it writes."""
         self.set_header("Access-Control-Allow-Methods", ", ".join(self.roles))
-        self.set_header("Access-Control-Allow-Headers", "Content-Type, Remote-Token, Remote-Device")
+        self.set_header(
+            "Access-Control-Allow-Headers",
+            "Content-Type, Idempotency-Key, Remote-Token, Remote-Device",
+        )
         self.set_header("Access-Control-Max-Age", "600")
         self.set_status(204)
 
@@ -226,13 +231,12 @@ class BodyHandler(Handler):
             raise TooLarge(f"This is too large to be saved: more than {limit >> 10} KiB.")
         return bytes(self._body)
 
-    def fields(self) -> tuple[dict[str, Any], bool]:
-        """The fields in the body, and whether they came as a form."""
+    def fields(self) -> dict[str, Any]:
+        """The fields in the body, from JSON or a form."""
         body = self.body
-        kind = self.request.headers.get("Content-Type", "")
-        if "json" in kind or body[:1] == b"{":
-            return read_json(body), False
-        return read_form(body), True
+        if "json" in self.request.headers.get("Content-Type", "") or body[:1] == b"{":
+            return read_json(body)
+        return read_form(body)
 
 
 class EntityHandler(BodyHandler):
@@ -243,17 +247,17 @@ class EntityHandler(BodyHandler):
     async def post(self, entity: str, id: str | None) -> None:
         if id is not None:
             raise web.HTTPError(405)
-        fields, loose = self.fields()
-        outcome = await self.backend.insert(entity, fields, author=self.author, loose=loose)
+        # A client whose answer was lost sends the same row again.
+        request = self.request.headers.get("Idempotency-Key", "")[:LONGEST_KEY]
+        fields = self.fields()
+        outcome = await self.backend.insert(entity, fields, author=self.author, request=request)
         self.answer(answer(b"inserted", outcome))
 
     async def put(self, entity: str, id: str | None) -> None:
         if id is None:
             raise web.HTTPError(405)
-        fields, loose = self.fields()
-        outcome = await self.backend.update(
-            entity, item_id(entity, id), fields, author=self.author, loose=loose
-        )
+        number = item_id(entity, id)
+        outcome = await self.backend.update(entity, number, self.fields(), author=self.author)
         self.answer(answer(b"updated", outcome))
 
     async def delete(self, entity: str, id: str | None) -> None:
@@ -299,23 +303,20 @@ class DataHandler(BodyHandler):
     head = get
 
     async def post(self) -> None:
-        fields, loose = self.fields()
+        fields = self.fields()
         entity = self.get_query_argument("gantt_mode", "tasks").removesuffix("s")
         if entity not in ENTITIES:
             raise NotFound(f"There is nothing called {entity!r} in a plan.")
-        if not loose:
-            data = fields.get("data")
-            action = str(fields.get("action"))
-            outcome = await self._write(
-                entity, action, str(fields.get("id", "")), data if isinstance(data, dict) else {}
-            )
-            self.answer(answer(_DONE[action], outcome))
-        elif "ids" in fields:
+        if "ids" in fields:
             self.answer(await self._batch(entity, fields), "text/xml; charset=UTF-8")
-        else:
-            action = str(fields.get("!nativeeditor_status"))
-            outcome = await self._write(entity, action, str(fields.get("id", "")), fields, True)
-            self.answer(answer(_DONE[action], outcome))
+            return
+        # Mode JSON names the action beside the data, mode POST among it.
+        data = fields.get("data", {}) if "action" in fields else fields
+        action = str(fields.get("action", fields.get("!nativeeditor_status")))
+        if not isinstance(data, dict):
+            raise BadRequest("data is not a JSON object.")
+        outcome = await self._write(entity, action, str(fields.get("id", "")), data)
+        self.answer(answer(_DONE[action], outcome))
 
     async def _batch(self, entity: str, fields: dict[str, Any]) -> bytes:
         """Carry out ``15_id=…&ids=15,27`` row by row; one that fails harms no other."""
@@ -332,7 +333,7 @@ class DataHandler(BodyHandler):
                 row[field] = known.get(str(row.get(field)), row.get(field))
             action = str(row.get("!nativeeditor_status"))
             try:
-                outcome = await self._write(entity, action, sid, row, True)
+                outcome = await self._write(entity, action, sid, row)
             except GanttError as error:
                 actions.append(("error", sid, sid, error.message))
                 continue
@@ -340,15 +341,13 @@ class DataHandler(BodyHandler):
             actions.append((_DONE[action].decode(), sid, str(outcome.id), ""))
         return batch_answer(actions)
 
-    async def _write(
-        self, entity: str, action: str, id: str, fields: dict[str, Any], loose: bool = False
-    ) -> Outcome:
+    async def _write(self, entity: str, action: str, id: str, fields: dict[str, Any]) -> Outcome:
         backend, author = self.backend, self.author
         if action == "inserted":
-            return await backend.insert(entity, fields, author=author, loose=loose)
+            return await backend.insert(entity, fields, author=author)
         if action in ("updated", "order"):
             number = item_id(entity, id)
-            return await backend.update(entity, number, fields, author=author, loose=loose)
+            return await backend.update(entity, number, fields, author=author)
         if action == "deleted":
             return await backend.delete(entity, item_id(entity, id), author=author)
         raise BadRequest(f"There is no action {action!r}.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from peewee import fn
+from peewee import SQL, fn
 
 from gantt_tornado.database import ANY, Database
 from gantt_tornado.entities import ENTITIES, Change, Counter, Entity
@@ -97,8 +97,14 @@ class Journal:
             .order_by(Change.seq.desc())
         )
         self._sql_known = compile(Change.select(Change.seq).where(Change.item_id == ANY).limit(1))
+        self._sql_added = compile(
+            Change.select(Change.item_id).where(
+                Change.request == ANY, Change.request != SQL("''"), Change.project == ANY
+            )
+        )
         self._sql_oldest = compile(Change.select(fn.MIN(Change.seq)))
-        lines = Change.select(*[f for f in Change._meta.sorted_fields if f is not Change.project])
+        read = [f for f in Change._meta.sorted_fields if f.name not in ("project", "request")]
+        lines = Change.select(*read)
         here = lines.where(Change.project == ANY)
         self._sql_line = compile(here.where(Change.seq == ANY))
         self._sql_group = compile(here.where(Change.root == ANY).order_by(Change.seq.desc()))
@@ -145,7 +151,12 @@ class Journal:
         """Whether an item of this id has ever been, as far as remembered."""
         return self._one(self._sql_known, id, 1) is not None
 
-    def record(self, change: Committed) -> None:
+    def added_by(self, project: str, request: str) -> int | None:
+        """The id of the item that a request with this ``Idempotency-Key`` added."""
+        found = self._one(self._sql_added, request, project)
+        return int(found[0]) if found else None
+
+    def record(self, change: Committed, request: str = "") -> None:
         self._execute(
             self._sql_record,
             (
@@ -158,6 +169,7 @@ class Journal:
                 change.author.user,
                 change.author.device,
                 change.at,
+                request,
                 orjson.dumps(change.fields).decode(),
             ),
         )

@@ -139,14 +139,23 @@ class Store:
     # Writes.
 
     def insert(
-        self, entity: Entity, edit: Edit, author: Author, project: str = DEFAULT_PROJECT
+        self,
+        entity: Entity,
+        edit: Edit,
+        author: Author,
+        project: str = DEFAULT_PROJECT,
+        request: str = "",
     ) -> Outcome:
-        """Add an item.
+        """Add an item. The same ``request`` again, whose answer was lost, adds no second.
 
         Raises:
             BadRequest: dates are missing or contradict each other.
             Conflict: it would break a rule of the plan.
         """
+        known = self.journal.added_by(project, request) if request else None
+        if known:
+            item = self.encode(entity, self._find(entity, project, known))
+            return Outcome(entity, known, author, (), item)
         state: State = {**entity.defaults, **edit.values}
         if entity.dated:
             given = merge.DATES & state.keys()
@@ -163,7 +172,7 @@ class Store:
             state["sortorder"] = place or self._end_of(project, state["parent"])
             if edit.target:
                 state["target"] = edit.target
-        change = self._save(entity, project, None, state, author)
+        change = self._save(entity, project, None, state, author, request=request)
         return self._outcome(entity, change.id, author, (change,), change.item, edit, state)
 
     def update(
@@ -461,6 +470,7 @@ class Store:
         state: State,
         author: Author,
         id: int | None = None,
+        request: str = "",
     ) -> Committed:
         """Write a row and its line in the journal. A new item has its change's number
         for an id, unless it had one before it was deleted."""
@@ -489,7 +499,7 @@ class Store:
             state.get("parent", 0),
             state.get("sortorder", ""),
         )
-        self.journal.record(change)
+        self.journal.record(change, request)
         return change
 
     def _remove(self, doomed: list[tuple[Entity, Row]], project: str, author: Author) -> Outcome:

@@ -43,6 +43,7 @@ def up(migrator, db):
         user = TextField()
         device = TextField()
         at = BigIntegerField()
+        request = TextField()
         fields = TextField()
 
         class Meta:
@@ -52,5 +53,8 @@ def up(migrator, db):
         id = IntegerField(primary_key=True)
         seq = BigIntegerField()
 
+    Change.add_index(
+        Change.index(Change.request, name="change_request").where(Change.request != "")
+    )
     db.create_tables([Task, Link, Resource, Assignment, Baseline, Change, Counter])
     Counter.insert(id=1, seq=0).execute()

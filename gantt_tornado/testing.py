@@ -1,0 +1,384 @@
+"""Fixtures for the tests of whoever embeds a plan, upon pytest-tornado's.
+
+In your ``conftest.py``::
+
+    pytest_plugins = ["gantt_tornado.testing"]
+
+and in a test::
+
+    import pytest
+
+    @pytest.mark.gen_test
+    async def test_everybody_sees_a_new_task(gantt, listen):
+        socket = await listen("tasks")
+        task = await gantt.add("task", text="Dig")
+        value = await socket.value("add-task")
+        assert value["task"] == task
+        await socket.quiet()
+
+Each test gets a server of its own on a free port, with an empty plan in ``tmp_path``.
+
+==================  ====================================================================
+``gantt_config``    the :class:`~gantt_tornado.config.Config`; override it for others
+``authenticate``    your ``authenticate`` for the backend; None, so the tokens count
+``gantt_token``     the token that both clients send: the first one of the config
+``gantt_prefix``    where your application has mounted the routes; ``""``
+``backend``         the :class:`~gantt_tornado.backend.Backend`, started
+``app``             what is served: ``make_app(backend)``; override it with yours
+``gantt``           a :class:`Client` for REST
+``listen``          opens a :class:`Socket` as the stock client does, see :class:`Listen`
+==================  ====================================================================
+
+To override one, define a fixture of its name in your ``conftest.py`` or test module.
+``http_client``, ``base_url`` and ``io_loop`` are pytest-tornado's. Nothing in here sleeps:
+what waits, waits for an event, and says what was missing if none comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pytest
+from tornado import web
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.httputil import HTTPHeaders, url_concat
+from tornado.ioloop import IOLoop
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from gantt_tornado.app import make_app
+from gantt_tornado.backend import Authenticate, Backend
+from gantt_tornado.config import Config
+
+#: Seconds after which an event that was waited for counts as missing.
+PATIENCE: Final = 3.0
+#: What :meth:`Client.add` gives a task that does not name its dates.
+DATES: Final = {"start_date": "2030-01-07 00:00", "duration": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server answered."""
+
+    status: int
+    headers: HTTPHeaders
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, decoded."""
+        return orjson.loads(self.body)
+
+
+class Client:
+    """A small REST client, with the token in its headers.
+
+    ``headers`` go with every request of this client and every socket of ``listen``: put
+    your session's cookie there. An answer of any status is returned, none is raised.
+    """
+
+    def __init__(self, http: AsyncHTTPClient, url: str, headers: Mapping[str, str]) -> None:
+        self.http = http
+        #: Where the routes are mounted, without a slash at its end.
+        self.url = url
+        self.headers = dict(headers)
+
+    def having(self, **headers: str) -> Client:
+        """The same client with other headers: ``gantt.having(Remote_Token="…")``."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return Client(self.http, self.url, self.headers | named)
+
+    def anonymous(self) -> Client:
+        """The same client without any header."""
+        return Client(self.http, self.url, {})
+
+    async def request(self, method: str, path: str, body: Any = None) -> Answer:
+        """Send ``body``: text and bytes as a form, anything else but None as JSON."""
+        headers = dict(self.headers)
+        if isinstance(body, str | bytes):
+            headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
+        elif body is not None:
+            headers.setdefault("Content-Type", "application/json")
+            body = orjson.dumps(body)
+        response = await self.http.fetch(
+            HTTPRequest(
+                self.url + path,
+                method,
+                headers,
+                body,
+                allow_nonstandard_methods=True,
+                follow_redirects=False,
+            ),
+            raise_error=False,
+        )
+        if response.code == 599:
+            # There was no answer, so there is nothing to return.
+            response.rethrow()
+        return Answer(response.code, response.headers, response.body)
+
+    async def get(self, path: str = "/data") -> Answer:
+        return await self.request("GET", path)
+
+    async def post(self, path: str, body: Any = b"") -> Answer:
+        return await self.request("POST", path, body)
+
+    async def put(self, path: str, body: Any = b"") -> Answer:
+        return await self.request("PUT", path, body)
+
+    async def delete(self, path: str) -> Answer:
+        return await self.request("DELETE", path)
+
+    async def add(self, entity: str, **fields: Any) -> dict[str, Any]:
+        """Add an item, a task with some dates unless they are given; return it as stored.
+
+        Raises:
+            AssertionError: the server refused it.
+        """
+        if entity == "task" and not fields.keys() & {*DATES, "end_date"}:
+            fields = {**DATES, **fields}
+        answer = await self.post(f"/data/{entity}", fields)
+        assert answer.status == 200, f"{answer.status} {answer.body.decode()}"
+        item: dict[str, Any] = answer.json["item"]
+        return item
+
+
+class Socket:
+    """One open socket of a client. Its events are read one by one, in their order."""
+
+    def __init__(self, connection: WebSocketClientConnection, backend: Backend) -> None:
+        self.connection = connection
+        self._backend = backend
+        self._events: deque[dict[str, Any]] = deque()
+        self._read: list[str] = []
+
+    async def send(self, frame: Any) -> None:
+        """Send a frame: text and bytes as they are, anything else as JSON."""
+        if isinstance(frame, bytes):
+            await self.connection.write_message(frame, binary=True)
+        else:
+            text = frame if isinstance(frame, str) else orjson.dumps(frame).decode()
+            await self.connection.write_message(text)
+
+    async def subscribe(self, name: str) -> None:
+        """Join a channel and wait until the server has done it."""
+        await self.send({"action": "subscribe", "name": name})
+        await self.call()
+
+    async def unsubscribe(self, name: str) -> None:
+        """Leave a channel, as the stock client's ``detach()`` says it, and wait for it."""
+        await self.send({"action": "unsubscribe", "key": name})
+        await self.call()
+
+    async def call(self, *calls: dict[str, Any]) -> list[dict[str, Any]]:
+        """Make remote calls and return their results.
+
+        The server carries out what a socket sends in its order, so without any call this
+        waits until all that was sent before is done.
+        """
+        await self.send({"action": "call", "body": calls})
+        while True:
+            frame = await self.frame("the results of a call")
+            if frame["action"] == "result":
+                results: list[dict[str, Any]] = frame["body"]
+                return results
+            self._events.append(frame["body"])
+
+    async def event(self, type: str = "") -> dict[str, Any]:
+        """The next event's body: ``{"name": …, "value": …}``.
+
+        Raises:
+            AssertionError: none came, or one of another type than ``type``; it says
+                which was expected and which were read before.
+        """
+        wanted = f"the event {type}" if type else "an event"
+        body = self._events.popleft() if self._events else (await self.frame(wanted))["body"]
+        came = _type(body["value"])
+        assert not type or came == type, f"{wanted} was expected, but this came: {body}"
+        self._read.append(came)
+        return body
+
+    async def value(self, type: str = "") -> Any:
+        """The same, but its value alone."""
+        return (await self.event(type))["value"]
+
+    async def quiet(self) -> None:
+        """See that there is no event that nobody has read.
+
+        What the hub has been given comes in its order, so a mark that is published now
+        comes after all of it. An answered write has been published by then.
+        """
+        mark = f"quiet-{secrets.token_hex(8)}"
+        await self.subscribe(mark)
+        self._backend.publish(mark, {"type": "mark"})
+        body = await self.event()
+        assert body["name"] == mark, f"no event was expected, but this came: {body}"
+        await self.unsubscribe(mark)
+
+    async def frame(self, wanted: str = "a frame") -> dict[str, Any]:
+        """The next frame of any kind, decoded.
+
+        Raises:
+            AssertionError: none came, or the server has closed the socket.
+        """
+        try:
+            message = await asyncio.wait_for(self.connection.read_message(), PATIENCE)
+        except TimeoutError:
+            raise AssertionError(f"{wanted} did not come in {PATIENCE} s; {self._past()}") from None
+        if message is None:
+            code, reason = self.connection.close_code, self.connection.close_reason
+            raise AssertionError(
+                f"{wanted} did not come: the server closed the socket with {code} {reason or ''}"
+                f"; {self._past()}"
+            )
+        frame: dict[str, Any] = orjson.loads(message)
+        return frame
+
+    async def closed(self) -> int | None:
+        """Wait until the server closes the socket; what it says until then is dropped.
+
+        Returns the close code, None where the connection was cut without one.
+        """
+        try:
+            await asyncio.wait_for(self._run_out(), PATIENCE)
+        except TimeoutError:
+            raise AssertionError("the server did not close the socket") from None
+        return self.connection.close_code
+
+    async def close(self) -> None:
+        """Close the socket from this end."""
+        self.connection.close()
+        await self.closed()
+
+    async def _run_out(self) -> None:
+        while await self.connection.read_message() is not None:
+            pass
+
+    def _past(self) -> str:
+        return f"read before: {', '.join(self._read) or 'nothing'}"
+
+
+class Listen:
+    """Opens sockets as the stock client does: handshake, socket, start frame, channels."""
+
+    def __init__(self, client: Client, backend: Backend, token: str) -> None:
+        self.client = client
+        self.sockets: list[Socket] = []
+        self._backend = backend
+        self._token = token
+
+    async def __call__(
+        self,
+        *channels: str,
+        since: int | None = None,
+        token: str | None = None,
+        handshake: bool = True,
+    ) -> Socket:
+        """A socket that has joined ``channels``: tasks and links where none is named.
+
+        Args:
+            since: the ``seq`` of the load, after which the server shall replay.
+            token: another than ``gantt_token``.
+            handshake: False opens the socket at once, as a reconnecting client does.
+
+        Raises:
+            AssertionError: the handshake or the token was refused.
+        """
+        if handshake:
+            client = self.client if token is None else self.client.having(Remote_Token=token)
+            answer = await client.get("/api/v1")
+            assert answer.status == 200, f"the handshake was refused: {answer.status}"
+        socket = await self.open(since=since, token=token)
+        start = await socket.frame("the start frame")
+        assert start["action"] == "start", f"a start frame was expected, but this came: {start}"
+        for channel in channels or ("tasks", "links"):
+            await socket.subscribe(channel)
+        return socket
+
+    async def open(
+        self,
+        *,
+        since: int | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Socket:
+        """A socket of which nothing has been read yet, not even whether it was refused."""
+        query = {} if since is None else {"since": str(since)}
+        query |= {"token": self._token if token is None else token, "ws": "1"}
+        url = url_concat("ws" + self.client.url.removeprefix("http") + "/api/v1", query)
+        # A browser sends its cookies with a socket, but no header of the page's.
+        sent = {key: val for key, val in self.client.headers.items() if key != "Remote-Token"}
+        connection = await websocket_connect(HTTPRequest(url, headers=sent | dict(headers or {})))
+        socket = Socket(connection, self._backend)
+        self.sockets.append(socket)
+        return socket
+
+    async def close(self) -> None:
+        """Close every socket that is still open."""
+        await asyncio.gather(*[socket.close() for socket in self.sockets])
+
+
+def _type(value: Any) -> str:
+    return str(value.get("type", "")) if isinstance(value, dict) else ""
+
+
+@pytest.fixture
+def gantt_config(tmp_path: Path) -> Config:
+    """The configuration: an empty plan in ``tmp_path``, otherwise the defaults."""
+    return Config(database=f"sqlite:///{tmp_path / 'gantt.db'}", demo=False)
+
+
+@pytest.fixture
+def authenticate() -> Authenticate | None:
+    """What decides who asks; None leaves it to the tokens of ``gantt_config``."""
+    return None
+
+
+@pytest.fixture
+def gantt_token(gantt_config: Config) -> str:
+    """The token that ``gantt`` and ``listen`` send."""
+    return gantt_config.tokens[0].token if gantt_config.tokens else ""
+
+
+@pytest.fixture
+def gantt_prefix() -> str:
+    """Where ``app`` has mounted the routes."""
+    return ""
+
+
+@pytest.fixture
+def backend(
+    io_loop: IOLoop, gantt_config: Config, authenticate: Authenticate | None
+) -> Iterator[Backend]:
+    """A backend, started and in the end closed on ``io_loop``."""
+    backend = Backend(gantt_config, authenticate)
+    io_loop.run_sync(backend.start)
+    yield backend
+    io_loop.run_sync(backend.close)
+
+
+@pytest.fixture
+def app(backend: Backend) -> web.Application:
+    """The application that pytest-tornado serves."""
+    return make_app(backend)
+
+
+@pytest.fixture
+def gantt(
+    http_client: AsyncHTTPClient, base_url: str, gantt_prefix: str, gantt_token: str
+) -> Client:
+    """A REST client of the served plan."""
+    return Client(http_client, base_url + gantt_prefix, {"Remote-Token": gantt_token})
+
+
+@pytest.fixture
+def listen(io_loop: IOLoop, gantt: Client, backend: Backend, gantt_token: str) -> Iterator[Listen]:
+    """Opens sockets; they are closed when the test is over."""
+    listen = Listen(gantt, backend, gantt_token)
+    yield listen
+    io_loop.run_sync(listen.close)
