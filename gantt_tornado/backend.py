@@ -21,7 +21,7 @@ from gantt_tornado.auth import Tokens, User
 from gantt_tornado.config import Config
 from gantt_tornado.database import Database
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
-from gantt_tornado.errors import BadRequest, NotFound, Unavailable
+from gantt_tornado.errors import BadRequest, Conflict, NotFound, Unavailable
 from gantt_tornado.hub import Event, Hub, Listener, framed
 from gantt_tornado.journal import NOBODY, Author, Committed
 from gantt_tornado.plan import Plan
@@ -140,12 +140,12 @@ class Backend:
         """Change fields of an item. With ``_rev`` among them, only those that differ from
         the item as it was at that revision count, and are merged with what came since."""
         kind = known(entity)
-        edit = kind.read(fields, self._calendar)
         try:
+            edit = kind.read(fields, self._calendar)
             return await self._writer.submit(lambda: self._store.update(kind, id, edit, author))
-        except NotFound as error:
-            if error.deleted:
-                # The writer still has it on its screen.
+        except (BadRequest, NotFound, Conflict) as error:
+            # The writer has on its screen what was refused, or what is gone.
+            if not isinstance(error, NotFound) or error.deleted:
                 self._settling.touch(kind, id, author.device, disputed=True)
             raise
 

@@ -53,7 +53,12 @@ class Calendar:
         moment = _read(text.strip())
         if moment.tzinfo is not None:
             zone = UTC if self.format == ISO else ZoneInfo(self.zone)
-            moment = moment.astimezone(zone).replace(tzinfo=None)
+            try:
+                moment = moment.astimezone(zone).replace(tzinfo=None)
+            except OverflowError:
+                raise ValueError("the date lies outside the calendar") from None
+        if moment.year < 1000:
+            raise ValueError("the year has four digits")
         moment = moment.replace(microsecond=0)
         if self.format != ISO:
             moment = moment.replace(second=0)
@@ -97,10 +102,7 @@ def _read(text: str) -> datetime:
     elif not re.match(r"\d{4}-\d\d-\d\d", text):
         # fromisoformat would also take week dates and bare digits, which no client sends.
         raise ValueError("not a date")
-    moment = datetime.fromisoformat(text)
-    if moment.year < 1000:
-        raise ValueError("the year has four digits")
-    return moment
+    return datetime.fromisoformat(text)
 
 
 def complete(

@@ -86,6 +86,8 @@ class Change(Model):
     action = TextField()
     user = TextField()
     device = TextField()
+    #: The ``_rev`` that the item had on the writer's screen, 0 where it is unknown.
+    seen = BigIntegerField()
     #: Milliseconds since 1970, UTC.
     at = BigIntegerField()
     #: The ``Idempotency-Key`` of the request that added an item, mostly empty.

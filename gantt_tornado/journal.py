@@ -44,7 +44,8 @@ class Committed:
     """One change as the journal holds it, with the item as it is after it.
 
     ``root`` is the change that was asked for: its own ``seq``, but for what a delete
-    took with it. ``item`` is the item's JSON, empty for a delete; ``parent`` and
+    took with it. ``seen`` is the ``_rev`` that the item had on the writer's screen, 0
+    where it is unknown. ``item`` is the item's JSON, empty for a delete; ``parent`` and
     ``sortorder`` say where a task stands. ``at`` is in milliseconds since 1970.
     """
 
@@ -57,6 +58,7 @@ class Committed:
     author: Author
     at: int
     fields: Diff
+    seen: int = 0
     item: bytes = b""
     parent: int = 0
     sortorder: str = ""
@@ -65,6 +67,15 @@ class Committed:
     def moved(self) -> bool:
         """Whether a row stands elsewhere than before."""
         return self.action == "update" and ("sortorder" in self.fields or "parent" in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What a merge has to know of a change that its writer may not have seen."""
+
+    fields: Diff
+    author: Author
+    seen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ class Journal:
         )
         self._sql_record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
         self._sql_later = compile(
-            Change.select(Change.fields, Change.user, Change.device)
+            Change.select(Change.fields, Change.user, Change.device, Change.seen)
             .where(Change.item_id == ANY, Change.seq > ANY)
             .order_by(Change.seq.desc())
         )
@@ -168,17 +179,18 @@ class Journal:
                 change.action,
                 change.author.user,
                 change.author.device,
+                change.seen,
                 change.at,
                 request,
                 orjson.dumps(change.fields).decode(),
             ),
         )
 
-    def later(self, id: int, seq: int) -> list[tuple[Diff, Author]]:
-        """The changes of an item after ``seq``, newest first, each with its author."""
+    def later(self, id: int, seq: int) -> list[Later]:
+        """The changes of an item after ``seq``, newest first."""
         return [
-            (orjson.loads(fields), Author(user, device))
-            for fields, user, device in self._execute(self._sql_later, (id, seq))
+            Later(orjson.loads(fields), Author(user, device), seen)
+            for fields, user, device, seen in self._execute(self._sql_later, (id, seq))
         ]
 
     def line(self, project: str, seq: int) -> Committed | None:
@@ -227,7 +239,7 @@ class Journal:
 
 
 def _committed(project: str, line: tuple[Any, ...]) -> Committed:
-    seq, root, entity, id, action, user, device, at, fields = line
+    seq, root, entity, id, action, user, device, seen, at, fields = line
     author = Author(user, device)
     changed: Diff = orjson.loads(fields)
-    return Committed(seq, root, project, ENTITIES[entity], id, action, author, at, changed)
+    return Committed(seq, root, project, ENTITIES[entity], id, action, author, at, changed, seen)

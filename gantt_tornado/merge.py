@@ -73,9 +73,9 @@ def seen_by(present: Fields, later: Iterable[tuple[Diff, bool]]) -> dict[str, An
     """The item as a writer last knew it.
 
     ``later`` holds the changes made since the writer's ``_rev``, newest first, each
-    with whether that writer made it. All are taken back from the present state, then
-    the writer's own are put on again: it knows those before their echo arrives, but it
-    does not know what others did between them.
+    with whether that writer made it and has it on its screen. All are taken back from
+    the present state, then those are put on again: a writer knows its own before their
+    echo arrives, but it does not know what others did between them.
     """
     base = dict(present)
     own: list[Diff] = []

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+import orjson
+
 from gantt_tornado.auth import User
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,8 @@ class Services:
             data = method(user, *args)
             if inspect.isawaitable(data):
                 data = await data
+            # Else what is no JSON would fail the answers to all calls of the frame.
+            orjson.dumps(data)
         except Exception:
             log.exception("the remote call %s failed", call.get("name"))
             return {"id": id, "data": None, "error": "the call failed"}

@@ -204,7 +204,7 @@ class Store:
         if not merge.diff(row.state, state):
             item = self.encode(entity, row)
             return self._outcome(entity, id, author, (), item, edit, state)
-        change = self._save(entity, project, row, state, author)
+        change = self._save(entity, project, row, state, author, seen=edit.rev or 0)
         return self._outcome(entity, id, author, (change,), change.item, edit, state)
 
     def delete(
@@ -241,12 +241,12 @@ class Store:
             raise Conflict(f"This {entity.name} has been deleted since.") from None
         later = self.journal.later(change.id, change.seq)
         fields = merge.whole(change.fields)
-        for edited, other in later:
-            overlap = fields & merge.whole(edited)
-            if overlap and author.is_other_than(other):
-                names = ", ".join(sorted(overlap))
-                raise Conflict(f"{other.user or 'Somebody'} has changed this since: {names}.")
-        history = [*((edited, False) for edited, _ in later), (change.fields, False)]
+        for each in later:
+            overlap = fields & merge.whole(each.fields)
+            if overlap and author.is_other_than(each.author):
+                who, what = each.author.user or "Somebody", ", ".join(sorted(overlap))
+                raise Conflict(f"{who} has changed this since: {what}.")
+        history = [*((each.fields, False) for each in later), (change.fields, False)]
         before = merge.seen_by(row.state, history)
         state = {**row.state, **{field: before.get(field) for field in fields}}
         for field in [f for f in fields if state[f] is None and f not in entity.defaults]:
@@ -267,11 +267,10 @@ class Store:
             return Outcome(change.entity, change.id, author, ())
         doomed = self._dependents(change.entity, change.project, row)
         for entity, gone in doomed:
-            for _, other in self.journal.later(gone.id, change.seq):
-                if author.is_other_than(other):
-                    raise Conflict(
-                        f"{other.user or 'Somebody'} has worked on this {entity.name} since."
-                    )
+            for each in self.journal.later(gone.id, change.seq):
+                if author.is_other_than(each.author):
+                    who = each.author.user or "Somebody"
+                    raise Conflict(f"{who} has worked on this {entity.name} since.")
         return self._remove(doomed, change.project, author)
 
     def _undo_delete(self, change: Committed, author: Author) -> Outcome:
@@ -430,15 +429,22 @@ class Store:
         return state
 
     def _later(self, row: Row, edit: Edit, author: Author) -> list[tuple[Diff, bool]]:
-        """The changes that the writer had not seen, newest first, and which are its own."""
+        """The changes after the writer's ``_rev``, newest first, and which of them its
+        screen shows all the same: its own, made since that very ``_rev`` came. An own
+        one from before was overwritten by what brought the ``_rev``."""
         if edit.rev is None or edit.rev >= row.rev:
             return []
         if edit.rev < self.journal.horizon():
             # What others changed since cannot be told from what this writer changed.
             raise Conflict("This page is too old to save from. Please reload it.")
         return [
-            (fields, bool(author.device) and other.device == author.device)
-            for fields, other in self.journal.later(row.id, edit.rev)
+            (
+                later.fields,
+                bool(author.device)
+                and later.author.device == author.device
+                and later.seen == edit.rev,
+            )
+            for later in self.journal.later(row.id, edit.rev)
         ]
 
     def _dependents(self, entity: Entity, project: str, row: Row) -> list[tuple[Entity, Row]]:
@@ -471,6 +477,7 @@ class Store:
         author: Author,
         id: int | None = None,
         request: str = "",
+        seen: int = 0,
     ) -> Committed:
         """Write a row and its line in the journal. A new item has its change's number
         for an id, unless it had one before it was deleted."""
@@ -495,6 +502,7 @@ class Store:
             author,
             self._now(),
             merge.diff(row.state if row else {}, state),
+            seen,
             entity.encode(id, seq, state, self._calendar),
             state.get("parent", 0),
             state.get("sortorder", ""),

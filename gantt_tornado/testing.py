@@ -156,6 +156,7 @@ class Socket:
         self._backend = backend
         self._events: deque[dict[str, Any]] = deque()
         self._read: list[str] = []
+        self._ended = False
 
     async def send(self, frame: Any) -> None:
         """Send a frame: text and bytes as they are, anything else as JSON."""
@@ -227,7 +228,7 @@ class Socket:
             AssertionError: none came, or the server has closed the socket.
         """
         try:
-            message = await asyncio.wait_for(self.connection.read_message(), PATIENCE)
+            message = await asyncio.wait_for(self._message(), PATIENCE)
         except TimeoutError:
             raise AssertionError(f"{wanted} did not come in {PATIENCE} s; {self._past()}") from None
         if message is None:
@@ -256,8 +257,16 @@ class Socket:
         await self.closed()
 
     async def _run_out(self) -> None:
-        while await self.connection.read_message() is not None:
+        while await self._message() is not None:
             pass
+
+    async def _message(self) -> str | bytes | None:
+        """What comes next, None for the end, which the connection itself tells only once."""
+        if self._ended:
+            return None
+        message = await self.connection.read_message()
+        self._ended = message is None
+        return message
 
     def _past(self) -> str:
         return f"read before: {', '.join(self._read) or 'nothing'}"

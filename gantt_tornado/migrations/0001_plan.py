@@ -42,6 +42,7 @@ def up(migrator, db):
         action = TextField()
         user = TextField()
         device = TextField()
+        seen = BigIntegerField()
         at = BigIntegerField()
         request = TextField()
         fields = TextField()
