@@ -299,7 +299,7 @@ class Backend:
             self._settling.touch(outcome.entity, outcome.id, outcome.author.device, disputed=True)
 
     def _repeat(self, entity: Entity, id: int) -> None:
-        values = self.plan.present(entity, id)
+        values = self.plan.repeat(entity, id)
         self.hub.publish([framed(entity.channel, value) for value in values])
 
     async def _prune(self) -> None:

@@ -41,7 +41,9 @@ class Database:
         self.path = _path(url)
         # One thread owns the connection, so peewee need not look it up per thread.
         self.peewee = SqliteDatabase(self.path, timeout=BUSY_TIMEOUT, thread_safe=False)
-        self._lock = None if self.path == ":memory:" else FileLock(f"{self.path}.lock", timeout=0)
+        # By its real name, so that a link to the file is the same file.
+        real = Path(self.path).resolve()
+        self._lock = None if self.path == ":memory:" else FileLock(f"{real}.lock", timeout=0)
 
     def open(self) -> None:
         """Lock, connect, check that the file is ours and bring its schema up to date."""
@@ -80,6 +82,9 @@ class Database:
     def _acquire(self) -> None:
         if self._lock is None:
             return
+        if not Path(self.path).parent.is_dir():
+            # The lock would make it, and a slip of the pen would found a new plan.
+            raise StartError(f"cannot open the database {self.path}: no such directory")
         try:
             self._lock.acquire()
         except Timeout:
@@ -101,7 +106,8 @@ class Database:
 
     def _check_owner(self) -> None:
         # Before anything is written, not even the journal mode.
-        if self.peewee.get_tables() and self._pragma("application_id") != APPLICATION_ID:
+        mark = self._pragma("application_id")
+        if mark != APPLICATION_ID and (mark or self.peewee.get_tables()):
             raise StartError(f"the database {self.path} belongs to another program")
 
     def _prepare(self) -> None:

@@ -78,6 +78,7 @@ class Hub:
         self._pending: list[Event] = []
         self._timer: asyncio.TimerHandle | None = None
         self._published = plan.seq
+        self._asking = False
         # Nobody has joined later than at this change: later events go to all unseen.
         self._joined = 0
 
@@ -116,11 +117,14 @@ class Hub:
             self._flush()
 
     def ask(self) -> None:
-        """Ask every listener whether what it was sent has arrived."""
-        waiting = [event.seq for event in self._pending if event.seq]
-        sent = min(waiting) - 1 if waiting else self._published
+        """Ask every listener whether what it was sent has arrived, as soon as nothing is
+        collected that would come behind the question."""
+        if self._pending:
+            self._asking = True
+            return
+        self._asking = False
         for listener in list(self._listeners):
-            listener.ask(sent)
+            listener.ask(self._published)
 
     def close(self) -> None:
         """Send what is collected and stop."""
@@ -133,6 +137,8 @@ class Hub:
         self._timer = None
         if self._pending:
             self._write()
+            if self._asking:
+                self.ask()
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._window, self._flush)
 

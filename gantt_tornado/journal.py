@@ -85,7 +85,7 @@ class Touched:
     ``reparented`` is the last change that gave it another parent, 0 for none.
     """
 
-    seq: int
+    seq: float
     entity: Entity
     deleted: bool
     reparented: int = 0
@@ -111,6 +111,11 @@ class Journal:
         self._sql_added = compile(
             Change.select(Change.item_id).where(
                 Change.request == ANY, Change.request != SQL("''"), Change.project == ANY
+            )
+        )
+        self._sql_added_on = compile(
+            Change.select(Change.seq).where(
+                Change.seq == ANY, Change.item_id == ANY, Change.device == ANY
             )
         )
         self._sql_oldest = compile(Change.select(fn.MIN(Change.seq)))
@@ -166,6 +171,10 @@ class Journal:
         """The id of the item that a request with this ``Idempotency-Key`` added."""
         found = self._one(self._sql_added, request, project)
         return int(found[0]) if found else None
+
+    def added_on(self, id: int, device: str) -> bool:
+        """Whether an item was added by this page: its id is the number of that change."""
+        return self._one(self._sql_added_on, id, id, device) is not None
 
     def record(self, change: Committed, request: str = "") -> None:
         self._execute(

@@ -281,11 +281,17 @@ class Plan:
         ]
         return [*values, self.move_value(id)] if entity is TASK else values
 
-    def present(self, entity: Entity, id: int) -> list[bytes]:
-        """Event values that bring any client to the item's state, or to its absence."""
-        if self.item(entity, id) is None:
-            return [protocol.deleted_value(entity.name, id)]
-        return self.upsert(entity, id)
+    def repeat(self, entity: Entity, id: int) -> list[bytes]:
+        """Event values that bring any client to the item's state, or to its absence.
+
+        Whoever is away just now has missed them, so for a replay the item counts as
+        touched once more: half a step behind the last change.
+        """
+        known = self._touched.pop(id, None)
+        deleted = self.item(entity, id) is None
+        reparented = known.reparented if known else 0
+        self._touched[id] = Touched(self.seq + 0.5, entity, deleted, reparented)
+        return [protocol.deleted_value(entity.name, id)] if deleted else self.upsert(entity, id)
 
     def replay(self, channel: str, since: int) -> list[bytes]:
         """Event values for one channel that bring a page from ``since`` to ``seq``.
@@ -316,7 +322,7 @@ class Plan:
         return values
 
     def _rescued(self, there: list[int], since: int) -> list[int]:
-        """Tasks to be moved before others are deleted, with the parents that they need.
+        """Tasks to be moved before others are deleted, with the new parents that they need.
 
         The client drops a deleted task's whole subtree with its links. A task that left
         that subtree in the meantime would go too, with rows below it that nobody touched.
@@ -324,7 +330,7 @@ class Plan:
         rescued: set[int] = set()
         for id in there:
             if self._touched[id].reparented > since:
-                while id and id not in rescued and id in self._touched:
+                while id not in rescued and id in self._touched and self._touched[id].seq > since:
                     rescued.add(id)
                     id = self._tree.place[id][0]
         return list(rescued)

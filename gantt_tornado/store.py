@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -191,6 +191,9 @@ class Store:
             Conflict: the result would break a rule of the plan.
         """
         row = self._find(entity, project, id)
+        if edit.rev is None and author.device and self.journal.added_on(id, author.device):
+            # The client skips the echo of its own new row, and with it the first _rev.
+            edit = replace(edit, rev=id)
         later = self._later(row, edit, author)
         changed = merge.changed(merge.seen_by(row.state, later), edit.values)
         touched = merge.DATES & changed.keys()
@@ -248,9 +251,8 @@ class Store:
                 raise Conflict(f"{who} has changed this since: {what}.")
         history = [*((each.fields, False) for each in later), (change.fields, False)]
         before = merge.seen_by(row.state, history)
+        # A field that was not there becomes null: clients cannot unlearn one.
         state = {**row.state, **{field: before.get(field) for field in fields}}
-        for field in [f for f in fields if state[f] is None and f not in entity.defaults]:
-            del state[field]
         if entity.ordered and "sortorder" in fields:
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], row.id)
         pointers = [field for field in entity.references if state[field] != row.state[field]]

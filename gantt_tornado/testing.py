@@ -284,7 +284,7 @@ class Listen:
     async def __call__(
         self,
         *channels: str,
-        since: int | None = None,
+        since: int | str | None = None,
         token: str | None = None,
         handshake: bool = True,
     ) -> Socket:
@@ -312,7 +312,7 @@ class Listen:
     async def open(
         self,
         *,
-        since: int | None = None,
+        since: int | str | None = None,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Socket:
@@ -323,6 +323,9 @@ class Listen:
         # A browser sends its cookies with a socket, but no header of the page's.
         sent = {key: val for key, val in self.client.headers.items() if key != "Remote-Token"}
         connection = await websocket_connect(HTTPRequest(url, headers=sent | dict(headers or {})))
+        if connection.protocol is not None:
+            # Else each small frame would wait for the other end to acknowledge the last.
+            connection.protocol.set_nodelay(True)
         socket = Socket(connection, self._backend)
         self.sockets.append(socket)
         return socket
