@@ -24,6 +24,7 @@ from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, Unavailable
 from gantt_tornado.hub import Event, Hub, Listener, framed
 from gantt_tornado.journal import NOBODY, Author, Committed
+from gantt_tornado.loads import Loads
 from gantt_tornado.plan import Plan
 from gantt_tornado.rpc import Services
 from gantt_tornado.settling import Settling
@@ -73,6 +74,7 @@ class Backend:
         self.acks = Acks()
         self.plan = Plan()
         self.hub = Hub(self.plan)
+        self.loads = Loads(self.plan)
         self.connections: set[Connection] = set()
         self._calendar = self.config.calendar
         self._database = Database(self.config.database)
@@ -91,6 +93,7 @@ class Backend:
         """
         self._store, self.plan = await self._writer.start(self._open)
         self.hub = Hub(self.plan)
+        self.loads = Loads(self.plan)
         self._tasks = [asyncio.create_task(self._prune()), asyncio.create_task(self._ask())]
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -50,19 +51,7 @@ class Calendar:
         Raises:
             ValueError: not a date.
         """
-        moment = _read(text.strip())
-        if moment.tzinfo is not None:
-            zone = UTC if self.format == ISO else ZoneInfo(self.zone)
-            try:
-                moment = moment.astimezone(zone).replace(tzinfo=None)
-            except OverflowError:
-                raise ValueError("the date lies outside the calendar") from None
-        if moment.year < 1000:
-            raise ValueError("the year has four digits")
-        moment = moment.replace(microsecond=0)
-        if self.format != ISO:
-            moment = moment.replace(second=0)
-        return moment.isoformat(" ")
+        return _stored(text, "UTC" if self.format == ISO else self.zone, self.format == ISO)
 
     def show(self, stored: str) -> str:
         """The form that goes to the client."""
@@ -92,6 +81,21 @@ class Calendar:
     def today(self) -> str:
         zone = UTC if self.format == ISO else ZoneInfo(self.zone)
         return datetime.now(zone).strftime("%Y-%m-%d 00:00:00")
+
+
+# A client sends all dates of a row with every edit of it, so the same few come again.
+@lru_cache(maxsize=4096)
+def _stored(text: str, zone: str, seconds: bool) -> str:
+    moment = _read(text.strip())
+    if moment.tzinfo is not None:
+        try:
+            moment = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+        except OverflowError:
+            raise ValueError("the date lies outside the calendar") from None
+    if moment.year < 1000:
+        raise ValueError("the year has four digits")
+    moment = moment.replace(microsecond=0)
+    return (moment if seconds else moment.replace(second=0)).isoformat(" ")
 
 
 def _read(text: str) -> datetime:

@@ -255,7 +255,7 @@ class Entity:
         except ValidationError as error:
             raise BadRequest(_first_fault(error)) from None
         values = {
-            key: clean(value)
+            key: value if isinstance(value, int | float) else clean(value)
             for key, value in values.items()
             if value is not None or key not in merge.DATES
         }

@@ -25,6 +25,7 @@ from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import ENTITIES
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, TooLarge
 from gantt_tornado.journal import Author, Committed
+from gantt_tornado.loads import WORTHWHILE
 from gantt_tornado.store import Outcome
 
 log = logging.getLogger(__name__)
@@ -288,10 +289,20 @@ class DataHandler(BodyHandler):
             return
         # Read in one step, so that the parts and the number belong together.
         chunks = plan.load()
+        size = sum(map(len, chunks))
         self.set_header("Content-Type", JSON)
-        self.set_header("Content-Length", str(sum(map(len, chunks))))
-        if self.request.method == "HEAD":
-            return
+        self.set_header("Vary", "Accept-Encoding, Origin")
+        if size >= WORTHWHILE and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            packed = await self.backend.loads.compressed()
+            self.set_header("Content-Encoding", "gzip")
+            chunks = [packed[at : at + FLUSH_EVERY] for at in range(0, len(packed), FLUSH_EVERY)]
+            size = len(packed)
+        self.set_header("Content-Length", str(size))
+        if self.request.method != "HEAD":
+            await self._send(chunks)
+
+    async def _send(self, chunks: list[bytes]) -> None:
+        """Write a long answer piece by piece, with the loop free between them."""
         waiting = 0
         for chunk in chunks:
             self.write(chunk)

@@ -9,7 +9,8 @@ the gaps between windows are what makes a steady stream visible while it runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -20,6 +21,8 @@ from gantt_tornado.plan import Plan
 WINDOW: Final = 0.075
 #: Events in a window from which on successive updates of one item are reduced to the last.
 CROWDED: Final = 32
+#: Sends in a row; some thousands would hold the loop for tens of milliseconds.
+SLICE: Final = 500
 
 
 class Listener(Protocol):
@@ -76,6 +79,8 @@ class Hub:
         self._window = window
         self._listeners: dict[Listener, _Subscriptions] = {}
         self._pending: list[Event] = []
+        # Buffers on their way, in the order in which each listener must have them.
+        self._parcels: deque[tuple[Listener, bytes]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._published = plan.seq
         self._asking = False
@@ -119,7 +124,7 @@ class Hub:
     def ask(self) -> None:
         """Ask every listener whether what it was sent has arrived, as soon as nothing is
         collected that would come behind the question."""
-        if self._pending:
+        if self._pending or self._parcels:
             self._asking = True
             return
         self._asking = False
@@ -132,13 +137,13 @@ class Hub:
             self._timer.cancel()
             self._timer = None
         self._write()
+        while self._parcels:
+            self._send_some()
 
     def _flush(self) -> None:
         self._timer = None
         if self._pending:
             self._write()
-            if self._asking:
-                self.ask()
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._window, self._flush)
 
@@ -146,36 +151,52 @@ class Hub:
         events, self._pending = self._pending, []
         if len(events) > CROWDED:
             events = reduced(events)
-        if not events:
-            return
+        under_way = bool(self._parcels)
+        self._parcels.extend(self._addressed(events))
+        if not under_way:
+            self._send_slices()
+
+    def _addressed(self, events: list[Event]) -> list[tuple[Listener, bytes]]:
+        """Who gets which bytes."""
         numbers = [event.seq for event in events if event.seq]
         if numbers and min(numbers) <= self._joined:
-            self._write_to_newcomers(events)
-            return
+            # Somebody joined after some of the events had been collected.
+            return [
+                (listener, joined(events, subscriptions.channels, subscriptions.had))
+                for listener, subscriptions in self._listeners.items()
+            ]
         # Most pages listen to the same channels, so one buffer serves them all.
-        buffers: dict[frozenset[str], bytes] = {}
-        for listener, subscriptions in list(self._listeners.items()):
-            buffer = buffers.get(subscriptions.channels)
-            if buffer is None:
-                buffer = buffers[subscriptions.channels] = b"".join(
-                    [event.frame for event in events if event.channel in subscriptions.channels]
-                )
+        kinds = {subscriptions.channels for subscriptions in self._listeners.values()}
+        buffers = {channels: joined(events, channels, {}) for channels in kinds}
+        return [
+            (listener, buffers[subscriptions.channels])
+            for listener, subscriptions in self._listeners.items()
+        ]
+
+    def _send_slices(self) -> None:
+        self._send_some()
+        if self._parcels:
+            asyncio.get_running_loop().call_soon(self._send_slices)
+        elif self._asking:
+            self.ask()
+
+    def _send_some(self) -> None:
+        """Send a slice; others have the loop before the next."""
+        for _ in range(min(SLICE, len(self._parcels))):
+            listener, buffer = self._parcels.popleft()
             if buffer:
                 listener.send(buffer)
 
-    def _write_to_newcomers(self, events: list[Event]) -> None:
-        """The same where somebody joined after some of the events had been collected."""
-        for listener, subscriptions in list(self._listeners.items()):
-            buffer = b"".join(
-                [
-                    event.frame
-                    for event in events
-                    if event.channel in subscriptions.channels
-                    and not 0 < event.seq <= subscriptions.had[event.channel]
-                ]
-            )
-            if buffer:
-                listener.send(buffer)
+
+def joined(events: list[Event], channels: frozenset[str], had: Mapping[str, int]) -> bytes:
+    """The frames of those events that a listener of these channels has not had."""
+    return b"".join(
+        [
+            event.frame
+            for event in events
+            if event.channel in channels and not 0 < event.seq <= had.get(event.channel, 0)
+        ]
+    )
 
 
 def reduced(events: list[Event]) -> list[Event]:

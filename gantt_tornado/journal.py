@@ -123,7 +123,9 @@ class Journal:
         lines = Change.select(*read)
         here = lines.where(Change.project == ANY)
         self._sql_line = compile(here.where(Change.seq == ANY))
-        self._sql_group = compile(here.where(Change.root == ANY).order_by(Change.seq.desc()))
+        # What a delete took with it has an index of its own, since most changes took nothing.
+        taken = here.where(Change.root == ANY, Change.root != Change.seq)
+        self._sql_taken = compile(taken.order_by(Change.seq.desc()))
         newest_first = here.where(Change.seq < ANY).order_by(Change.seq.desc())
         self._sql_history = compile(newest_first.limit(1))
         self._sql_history_of = compile(newest_first.where(Change.item_id == ANY).limit(1))
@@ -209,8 +211,9 @@ class Journal:
 
     def group(self, project: str, root: int) -> list[Committed]:
         """A change with all that it took with it, last first."""
-        found = self._execute(self._sql_group, (project, root)).fetchall()
-        return [_committed(project, line) for line in found]
+        asked = self.line(project, root)
+        taken = self._execute(self._sql_taken, (project, root)).fetchall()
+        return [asked, *(_committed(project, line) for line in taken)] if asked else []
 
     def history(self, project: str, before: int, limit: int, item: int | None) -> list[Committed]:
         """Changes before number ``before``, newest first, of all items or of one."""

@@ -13,6 +13,9 @@ from typing import Any
 
 import orjson
 
+#: In place of a value where there is none, not even null.
+_MISSING = object()
+
 Fields = Mapping[str, Any]
 #: A field's old and new value, as the journal keeps them.
 Diff = dict[str, list[Any]]
@@ -28,7 +31,7 @@ def same(stored: Any, sent: Any) -> bool:
 
     It sends ``null`` as ``""``, and in mode REST everything but text as its JSON.
     """
-    if stored == sent and isinstance(stored, bool) == isinstance(sent, bool):
+    if stored == sent and (type(stored) is type(sent) or bool not in (type(stored), type(sent))):
         return True
     if stored is None:
         return bool(sent == "")
@@ -48,11 +51,13 @@ def changed(base: Fields, sent: Fields) -> dict[str, Any]:
 
 def diff(old: Fields, new: Fields) -> Diff:
     """What leads from ``old`` to ``new``: field → [old, new]; a missing field is None."""
-    fields = {
-        field: [old.get(field), value]
-        for field, value in new.items()
-        if field not in old or old[field] != value or type(old[field]) is not type(value)
-    }
+    fields: Diff = {}
+    for field, value in new.items():
+        before = old.get(field, _MISSING)
+        # Mostly the very same object: what a merge left alone.
+        if before is value or (before == value and type(before) is type(value)):
+            continue
+        fields[field] = [None if before is _MISSING else before, value]
     for field in old:
         if field not in new:
             fields[field] = [old[field], None]

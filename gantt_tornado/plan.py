@@ -181,6 +181,8 @@ class Plan:
             if entity is not TASK:
                 for row in store.rows(entity):
                     plan._sequences[entity.name].append(row.id, store.encode(entity, row))
+        # Join all blocks here, off the loop; after a change only its own is joined again.
+        plan.load()
         plan._touched.update(store.journal.touched(DEFAULT_PROJECT))
         return plan
 

@@ -78,6 +78,10 @@ class _Statements:
             model.insert({field: ANY for field in (model.id, model.project, *stored)})
         )
         self.update = compile(model.update({field: ANY for field in stored}).where(model.id == ANY))
+        # Without the columns, whose indexes would be written anew with them.
+        self.update_fields = compile(
+            model.update({field: ANY for field in (model.rev, model.fields)}).where(model.id == ANY)
+        )
         self.delete = compile(model.delete().where(model.id == ANY))
         self.pointing = {
             field: compile(model.select(model.id).where(getattr(model, field) == ANY, here))
@@ -172,7 +176,9 @@ class Store:
             state["sortorder"] = place or self._end_of(project, state["parent"])
             if edit.target:
                 state["target"] = edit.target
-        change = self._save(entity, project, None, state, author, request=request)
+        change = self._save(
+            entity, project, None, state, merge.diff({}, state), author, request=request
+        )
         return self._outcome(entity, change.id, author, (change,), change.item, edit, state)
 
     def update(
@@ -204,10 +210,11 @@ class Store:
         self._check_references(entity, project, id, state, pointers)
         if entity.ordered:
             state |= self._moved(project, row, state, edit, later)
-        if not merge.diff(row.state, state):
+        diff = merge.diff(row.state, state)
+        if not diff:
             item = self.encode(entity, row)
             return self._outcome(entity, id, author, (), item, edit, state)
-        change = self._save(entity, project, row, state, author, seen=edit.rev or 0)
+        change = self._save(entity, project, row, state, diff, author, seen=edit.rev or 0)
         return self._outcome(entity, id, author, (change,), change.item, edit, state)
 
     def delete(
@@ -257,9 +264,10 @@ class Store:
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], row.id)
         pointers = [field for field in entity.references if state[field] != row.state[field]]
         self._check_references(entity, project, row.id, state, pointers)
-        if not merge.diff(row.state, state):
+        diff = merge.diff(row.state, state)
+        if not diff:
             return Outcome(entity, row.id, author, (), self.encode(entity, row))
-        saved = self._save(entity, project, row, state, author)
+        saved = self._save(entity, project, row, state, diff, author)
         return Outcome(entity, row.id, author, (saved,), saved.item)
 
     def _undo_add(self, change: Committed, author: Author) -> Outcome:
@@ -298,7 +306,7 @@ class Store:
         self._check_references(entity, project, gone.id, state, entity.references)
         if entity.ordered:
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], gone.id)
-        return self._save(entity, project, None, state, author, gone.id)
+        return self._save(entity, project, None, state, merge.diff({}, state), author, gone.id)
 
     # Reads.
 
@@ -476,6 +484,7 @@ class Store:
         project: str,
         row: Row | None,
         state: State,
+        diff: Diff,
         author: Author,
         id: int | None = None,
         request: str = "",
@@ -492,6 +501,8 @@ class Store:
         ).decode()
         if row is None:
             self._execute(self._sql[entity.name].insert, (id, project, seq, fields, *columns))
+        elif diff.keys().isdisjoint(names):
+            self._execute(self._sql[entity.name].update_fields, (seq, fields, id))
         else:
             self._execute(self._sql[entity.name].update, (seq, fields, *columns, id))
         change = Committed(
@@ -503,7 +514,7 @@ class Store:
             "update" if row else "add",
             author,
             self._now(),
-            merge.diff(row.state if row else {}, state),
+            diff,
             seen,
             entity.encode(id, seq, state, self._calendar),
             state.get("parent", 0),

@@ -113,6 +113,8 @@ class Writer:
             self._database.open()
             prepared = prepare()
         except BaseException as error:
+            # Nobody will take a job from the queue.
+            self._closing = True
             self._database.close()
             self._call(_fail, started, error)
             return

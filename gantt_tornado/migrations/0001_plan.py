@@ -14,7 +14,7 @@ def up(migrator, db):
         fields = TextField()
 
     class Task(Item):
-        parent = BigIntegerField(index=True)
+        parent = BigIntegerField()
         sortorder = TextField()
 
         class Meta:
@@ -35,7 +35,7 @@ def up(migrator, db):
 
     class Change(db.Model):
         seq = BigIntegerField(primary_key=True)
-        root = BigIntegerField(index=True)
+        root = BigIntegerField()
         project = TextField()
         entity = TextField()
         item_id = BigIntegerField()
@@ -54,6 +54,7 @@ def up(migrator, db):
         id = IntegerField(primary_key=True)
         seq = BigIntegerField()
 
+    Change.add_index(Change.index(Change.root, name="change_root").where(Change.root != Change.seq))
     Change.add_index(
         Change.index(Change.request, name="change_request").where(Change.request != "")
     )
