@@ -17,6 +17,8 @@ from gantt_tornado.handlers import (
     UndoHandler,
 )
 from gantt_tornado.live import LiveHandler
+from gantt_tornado.requests import summary
+from gantt_tornado.updates import UpdateRouter
 
 #: Beside the package in a source tree, inside it in a wheel.
 STATIC: Final = next(
@@ -47,6 +49,15 @@ class PageHandler(web.StaticFileHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cache-Control", "no-cache")
+
+    @classmethod
+    def get_absolute_path(cls, root: str, path: str) -> str:
+        if "\0" in path:
+            raise web.HTTPError(404)
+        return super().get_absolute_path(root, path)
+
+    def _request_summary(self) -> str:
+        return summary(self.request)
 
 
 class PageRedirect(web.RedirectHandler):
@@ -87,7 +98,11 @@ def routes(backend: Backend, prefix: str = "", page: bool = True) -> list[Any]:
 
 def make_app(backend: Backend, **settings: Any) -> web.Application:
     """An application that serves the backend and the demo page at the root."""
-    return web.Application(routes(backend), **settings)
+    rules = routes(backend)
+    if "log_function" not in settings:
+        # Such a function is promised a RequestHandler for every request.
+        rules.insert(0, (r"/data/([a-z]+)/([^/]+)", UpdateRouter(backend)))
+    return web.Application(rules, **settings)
 
 
 def check_roles(handler: type[web.RequestHandler]) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import orjson
@@ -21,7 +22,7 @@ from gantt_tornado.auth import Tokens, User
 from gantt_tornado.config import Config
 from gantt_tornado.database import Database
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
-from gantt_tornado.errors import BadRequest, Conflict, NotFound, Unavailable
+from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound, Unavailable
 from gantt_tornado.hub import Event, Hub, Listener, framed
 from gantt_tornado.journal import NOBODY, Author, Committed
 from gantt_tornado.loads import Loads
@@ -42,6 +43,25 @@ PRUNE_EVERY: Final = 60.0
 ASK_EVERY: Final = 5.0
 #: Seconds between two tellings of how many people are connected.
 PRESENCE_EVERY: Final = 0.5
+
+
+#: The client's words for what became of a row → the answer's.
+ACTIONS: Final[Mapping[str, str]] = {
+    "inserted": "inserted",
+    "updated": "updated",
+    "order": "updated",
+    "deleted": "deleted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One row of a batch: one of :data:`ACTIONS`, the id that the row has on the page, and
+    its fields."""
+
+    action: str
+    id: str
+    fields: dict[str, Any]
 
 
 class Connection(Listener, Protocol):
@@ -176,6 +196,44 @@ class Backend:
         kind = known(entity)
         return await self._writer.submit(lambda: self._store.delete(kind, id, author))
 
+    async def batch(
+        self, entity: str, writes: Sequence[Write], *, author: Author = NOBODY
+    ) -> list[Outcome | GanttError]:
+        """Carry out many writes in one transaction, and tell them when all are answered.
+
+        A row may point to another of the batch by the id that it has on the page. One
+        that is refused harms no other: its error stands in the place of its outcome.
+        The delete of a row that was never saved has the outcome with the id 0.
+        """
+        kind = known(entity)
+        saved: dict[str, int] = {}
+
+        def run() -> list[Outcome | GanttError]:
+            return [self._carry_out(kind, write, author, saved) for write in writes]
+
+        return await self._writer.submit(run)
+
+    def _carry_out(
+        self, kind: Entity, write: Write, author: Author, saved: dict[str, int]
+    ) -> Outcome | GanttError:
+        """On the writer's thread. The store checks before it writes, so a refusal has
+        left nothing behind."""
+        ours = saved.get(write.id) or (int(write.id) if is_ours(write.id) else 0)
+        own = {field: saved.get(str(write.fields.get(field))) for field in kind.references}
+        fields = {**write.fields, **{field: id for field, id in own.items() if id}}
+        try:
+            if write.action not in ACTIONS:
+                raise BadRequest(f"There is no action {write.action!r}.")
+            if write.action == "inserted":
+                outcome = self._store.insert(kind, kind.read(fields, self._calendar), author)
+                saved[write.id] = outcome.id
+                return outcome
+            if write.action == "deleted":
+                return self._store.delete(kind, ours, author)
+            return self._store.update(kind, ours, kind.read(fields, self._calendar), author)
+        except GanttError as error:
+            return error
+
     async def undo(self, seq: int, *, author: Author = NOBODY) -> Outcome:
         """Take back change ``seq``, merged with what came after it. A deleted task comes
         back with its subtree and links, under the old ids."""
@@ -293,7 +351,7 @@ class Backend:
             # then has put this one off, and would miss its first edit.
             writer = "" if change.action == "add" else change.author.device
             self._settling.touch(change.entity, change.id, writer)
-            for watcher in self._watchers:
+            for watcher in list(self._watchers):
                 try:
                     watcher(change)
                 except Exception:
@@ -342,7 +400,13 @@ class Backend:
 
 def _writes(results: list[Any]) -> list[Outcome]:
     """Those of the writer's results that changed something; the others were reads."""
-    return [result for result in results if isinstance(result, Outcome)]
+    flat = [each for result in results for each in (result if type(result) is list else (result,))]
+    return [result for result in flat if isinstance(result, Outcome)]
+
+
+def is_ours(id: str) -> bool:
+    """Whether an id is one that a server may have given, not a page for a new row."""
+    return id.isascii() and id.isdigit() and len(id) < 19
 
 
 def known(name: str) -> Entity:

@@ -20,7 +20,7 @@ _TASKS: Final = (
     ("permit", "design", "Building permit granted", -6, 0, 1, "milestone"),
     ("shell", "", "Groundwork and shell", -6, 0, 0, "project"),
     ("dig", "shell", "Excavation", -6, 4, 1, "task"),
-    ("drains", "shell", "Drains and service ducts", -3, 3, 0.8, "task"),
+    ("drains", "shell", "Drains and service ducts", -2, 2, 0.8, "task"),
     ("foundation", "shell", "Foundation slab", 0, 6, 0.3, "task"),
     ("walls", "shell", "Walls and ceilings", 6, 14, 0, "task"),
     ("roof", "shell", "Roof structure and tiles", 20, 9, 0, "task"),

@@ -40,6 +40,9 @@ DEFAULT_PROJECT: Final = "default"
 
 State = dict[str, Any]
 
+#: Objects within objects that a custom field may hold.
+DEEPEST: Final = 100
+
 
 class Item(Model):
     """A row of a plan. ``id`` is unique across all entities; ``rev`` is its last change."""
@@ -104,17 +107,22 @@ class Counter(Model):
     seq = BigIntegerField()
 
 
-def clean(value: Any) -> Any:
+def clean(value: Any, depth: int = 0) -> Any:
     """The value with all its text safe to be drawn as HTML, as the client draws it.
 
     Text without ``<`` can hold no tag and is kept to the letter: ``R&D`` stays ``R&D``.
+
+    Raises:
+        BadRequest: the value is nested deeper than anybody could mean.
     """
     if isinstance(value, str):
         return nh3.clean(value) if "<" in value else value
+    if depth > DEEPEST:
+        raise BadRequest("A field is nested too deeply.")
     if isinstance(value, dict):
-        return {key: clean(inner) for key, inner in value.items()}
+        return {clean(key): clean(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list):
-        return [clean(inner) for inner in value]
+        return [clean(inner, depth + 1) for inner in value]
     return value
 
 
@@ -228,6 +236,8 @@ class Entity:
     #: The fields that have a column of their own.
     columns: tuple[str, ...]
     fields: TypeAdapter[Any]
+    #: The names of the fields that are no custom ones.
+    declared: frozenset[str]
     #: field → entity that it points to; an item goes when what it points to goes.
     references: Mapping[str, str]
     #: What a new item has that its writer left out.
@@ -255,12 +265,19 @@ class Entity:
         except ValidationError as error:
             raise BadRequest(_first_fault(error)) from None
         values = {
-            key: value if isinstance(value, int | float) else clean(value)
+            clean(key): value if isinstance(value, int | float) else clean(value)
             for key, value in values.items()
             if value is not None or key not in merge.DATES
         }
         target = sent.get("target") if self.ordered else None
         return Edit(values, _rev(sent.get("_rev")), "" if target is None else str(target))
+
+    def unpack(self, form: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a form, in which arrays and objects are JSON strings. A field that
+        is a text by its nature stays one."""
+        return {
+            key: value if key in self.declared else _unpacked(value) for key, value in form.items()
+        }
 
     def encode(self, id: int, rev: int, state: State, calendar: Calendar) -> bytes:
         """The item as JSON, as every client gets it."""
@@ -272,6 +289,15 @@ class Entity:
             # The client would send a finished move again with every later edit.
             item["target"] = ""
         return orjson.dumps(item)
+
+
+def _unpacked(value: Any) -> Any:
+    if not isinstance(value, str) or value[:1] not in ("[", "{"):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
 
 
 def _rev(value: Any) -> int | None:
@@ -296,8 +322,9 @@ def _entity(
 ) -> Entity:
     shared = Item._meta.sorted_field_names
     columns = tuple(each for each in model._meta.sorted_field_names if each not in shared)
-    fields = TypeAdapter(fields)
-    return Entity(name, name + "s", model, columns, fields, references, defaults, **more)
+    declared = frozenset(fields.__annotations__)
+    adapter = TypeAdapter(fields)
+    return Entity(name, name + "s", model, columns, adapter, declared, references, defaults, **more)
 
 
 #: Every entity by its name in URLs and event types. Load and replay keep this order.

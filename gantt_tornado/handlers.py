@@ -8,33 +8,27 @@ from __future__ import annotations
 
 import inspect
 import logging
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from http.client import responses
 from typing import Any, ClassVar, Final
-from urllib.parse import parse_qsl, urlsplit
 from xml.sax.saxutils import quoteattr
 
 import orjson
 from tornado import web
 
+from gantt_tornado import requests
 from gantt_tornado.auth import Role, User
-from gantt_tornado.backend import Backend
+from gantt_tornado.backend import ACTIONS, Backend, Write, known
 from gantt_tornado.dates import Calendar
-from gantt_tornado.entities import ENTITIES
-from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, TooLarge
+from gantt_tornado.entities import Entity
+from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound
 from gantt_tornado.journal import Author, Committed
 from gantt_tornado.loads import WORTHWHILE
+from gantt_tornado.requests import JSON, Body
 from gantt_tornado.store import Outcome
 
 log = logging.getLogger(__name__)
 
-JSON: Final = "application/json; charset=UTF-8"
-#: Fields of a form. A row has some twenty, a batch some hundred rows.
-MOST_FIELDS: Final = 10_000
-#: A ``Remote-Device`` is a UUID; what is longer is cut.
-LONGEST_DEVICE: Final = 64
 #: An ``Idempotency-Key`` is a page's UUID with a row's own id.
 LONGEST_KEY: Final = 128
 #: Changes in an answer of the history, without a limit of one's own and at most.
@@ -42,8 +36,6 @@ DEFAULT_HISTORY: Final = 50
 MOST_HISTORY: Final = 500
 #: Bytes handed to the socket between two chances for others on the loop.
 FLUSH_EVERY: Final = 1 << 20
-
-_TOKEN = re.compile(r"(?<=[?&]token=)[^&]*")
 
 
 class Handler(web.RequestHandler):
@@ -60,27 +52,17 @@ class Handler(web.RequestHandler):
     def initialize(self, backend: Backend) -> None:
         self.backend = backend
         self.user = None
+        # They were set before the backend was known, and with it the listed origins.
+        self.set_default_headers()
 
     async def prepare(self) -> None:
         method = self.request.method or ""
         if method == "OPTIONS" or method not in self.roles:
             return
         if method not in ("GET", "HEAD"):
-            self.check_same_origin()
+            requests.check_same_origin(self.backend, self.request)
         self.user = await self.authenticated()
         self.require(self.roles[method])
-
-    def check_same_origin(self) -> None:
-        """Refuse a write that a page of another host sends in this user's name.
-
-        Where an application signs in with a cookie, the browser would add it.
-        """
-        origin = self.request.headers.get("Origin")
-        if origin is None or origin in self.backend.config.origins:
-            return
-        if urlsplit(origin).netloc == self.request.headers.get("Host"):
-            return
-        raise Forbidden("Pages of another host may not write here.")
 
     def check_xsrf_cookie(self) -> None:
         """The stock client sends no such cookie back; the origin is checked instead."""
@@ -102,20 +84,13 @@ class Handler(web.RequestHandler):
 
     @property
     def author(self) -> Author:
-        device = self.request.headers.get("Remote-Device", "")[:LONGEST_DEVICE]
-        return Author(self.user.name if self.user else "", device)
+        return requests.author(self.request, self.user)
 
     def set_default_headers(self) -> None:
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Cache-Control", "no-cache")
-        origin = self.request.headers.get("Origin")
-        if origin and origin in self.backend_origins():
-            self.set_header("Access-Control-Allow-Origin", origin)
-            self.set_header("Vary", "Origin")
-
-    def backend_origins(self) -> tuple[str, ...]:
-        # set_default_headers runs before initialize(), and again for an error page.
-        return self.backend.config.origins if hasattr(self, "backend") else ()
+        # This runs before initialize(), and again for an error page.
+        backend = getattr(self, "backend", None)
+        for name, value in requests.headers(backend, self.request).items():
+            self.set_header(name, value)
 
     def options(self, *_path: str) -> None:
         """A browser on a listed origin asks before it writes."""
@@ -132,12 +107,7 @@ class Handler(web.RequestHandler):
         if not token and self.request.method in ("GET", "HEAD"):
             # gantt.load(url) cannot send a header.
             token = self.get_query_argument("token", "")
-        if token:
-            user = self.backend.tokens.verify(token)
-            if user is None:
-                raise Forbidden("This token is not known here.")
-            return user
-        return self.anonymous()
+        return requests.bearer(self.backend, token) or self.anonymous()
 
     def anonymous(self) -> User | None:
         """Who somebody without a token is."""
@@ -148,12 +118,7 @@ class Handler(web.RequestHandler):
 
     def error_body(self, status: int, error: BaseException | None) -> dict[str, Any]:
         """What the body of an error answer says."""
-        if isinstance(error, GanttError):
-            return {"action": "error", "code": error.code, "message": error.message}
-        message = responses.get(status, "Error")
-        if status >= 500:
-            message = "Something went wrong on the server. Your change was not saved."
-        return {"action": "error", "code": f"http-{status}", "message": message}
+        return requests.error_body(status, error)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
@@ -184,7 +149,7 @@ class Handler(web.RequestHandler):
 
     def _request_summary(self) -> str:
         # Tornado's log lines carry the URL, and on a socket the URL carries the token.
-        return _TOKEN.sub("…", super()._request_summary())
+        return requests.summary(self.request)
 
 
 class NoSuchRoute(Handler):
@@ -198,81 +163,58 @@ class NoSuchRoute(Handler):
 
 @web.stream_request_body
 class BodyHandler(Handler):
-    """Takes a body up to the limit, and lets a larger one run out before it says so.
-
-    An answer while the client still sends would be lost in the reset of the connection,
-    and the client would take its row for saved.
-    """
-
-    def initialize(self, backend: Backend) -> None:
-        super().initialize(backend)
-        self._body = bytearray()
-        self._received = 0
+    """Has a body."""
 
     async def prepare(self) -> None:
-        connection = self.request.connection
-        assert connection is not None
-        connection.set_max_body_size(1 << 40)  # type: ignore[attr-defined]
+        self.body = Body(self.request, self.backend.config.max_body)
         await super().prepare()
 
     def data_received(self, chunk: bytes) -> None:
-        self._received += len(chunk)
-        if self._received <= self.backend.config.max_body:
-            self._body += chunk
+        self.body.take(chunk)
 
-    @property
-    def body(self) -> bytes:
-        """The whole body.
-
-        Raises:
-            TooLarge: it was more than ``max_body`` bytes.
-        """
-        limit = self.backend.config.max_body
-        if self._received > limit:
-            raise TooLarge(f"This is too large to be saved: more than {limit >> 10} KiB.")
-        return bytes(self._body)
-
-    def fields(self) -> dict[str, Any]:
-        """The fields in the body, from JSON or a form."""
-        body = self.body
-        if "json" in self.request.headers.get("Content-Type", "") or body[:1] == b"{":
-            return read_json(body)
-        return read_form(body)
+    def fields(self, entity: str) -> dict[str, Any]:
+        """An item's fields in the body, from JSON or a form."""
+        return requests.read_fields(self.body.read(), self.request.headers, entity)
 
 
 class EntityHandler(BodyHandler):
     """``POST /data/task``, ``PUT`` and ``DELETE /data/task/7``, for every entity."""
 
-    roles: ClassVar = {"POST": Role.editor, "PUT": Role.editor, "DELETE": Role.editor}
+    roles: ClassVar[dict[str, Role]] = {
+        "POST": Role.editor,
+        "PUT": Role.editor,
+        "DELETE": Role.editor,
+    }
 
     async def post(self, entity: str, id: str | None) -> None:
         if id is not None:
             raise web.HTTPError(405)
         # A client whose answer was lost sends the same row again.
         request = self.request.headers.get("Idempotency-Key", "")[:LONGEST_KEY]
-        fields = self.fields()
+        fields = self.fields(entity)
         outcome = await self.backend.insert(entity, fields, author=self.author, request=request)
         self.answer(answer(b"inserted", outcome))
 
     async def put(self, entity: str, id: str | None) -> None:
         if id is None:
             raise web.HTTPError(405)
-        number = item_id(entity, id)
-        outcome = await self.backend.update(entity, number, self.fields(), author=self.author)
+        number = requests.item_id(entity, id)
+        fields = self.fields(entity)
+        outcome = await self.backend.update(entity, number, fields, author=self.author)
         self.answer(answer(b"updated", outcome))
 
     async def delete(self, entity: str, id: str | None) -> None:
         if id is None:
             raise web.HTTPError(405)
+        known(entity)
         try:
-            number = item_id(entity, id)
+            number = requests.item_id(entity, id)
         except NotFound:
             # A row that never reached the server is as gone as one can be.
             self.answer(orjson.dumps({"action": "deleted", "tid": id}))
             return
-        self.answer(
-            answer(b"deleted", await self.backend.delete(entity, number, author=self.author))
-        )
+        outcome = await self.backend.delete(entity, number, author=self.author)
+        self.answer(answer(b"deleted", outcome))
 
 
 class DataHandler(BodyHandler):
@@ -314,54 +256,52 @@ class DataHandler(BodyHandler):
     head = get
 
     async def post(self) -> None:
-        fields = self.fields()
-        entity = self.get_query_argument("gantt_mode", "tasks").removesuffix("s")
-        if entity not in ENTITIES:
-            raise NotFound(f"There is nothing called {entity!r} in a plan.")
-        if "ids" in fields:
-            self.answer(await self._batch(entity, fields), "text/xml; charset=UTF-8")
+        entity = known(self.get_query_argument("gantt_mode", "tasks").removesuffix("s"))
+        body = self.body.read()
+        if requests.is_json(body, self.request.headers):
+            await self._one(write_of(requests.read_json(body)), entity)
             return
-        # Mode JSON names the action beside the data, mode POST among it.
-        data = fields.get("data", {}) if "action" in fields else fields
-        action = str(fields.get("action", fields.get("!nativeeditor_status")))
-        if not isinstance(data, dict):
-            raise BadRequest("data is not a JSON object.")
-        outcome = await self._write(entity, action, str(fields.get("id", "")), data)
-        self.answer(answer(_DONE[action], outcome))
+        form = requests.read_form(body)
+        if "ids" not in form:
+            await self._one(row_of(entity, form.get("id", ""), form), entity)
+            return
+        rows = [
+            row_of(entity, sid, {key: form[f"{sid}_{key}"] for key in keys_of(form, sid)})
+            for sid in form["ids"].split(",")
+        ]
+        results = await self.backend.batch(entity.name, rows, author=self.author)
+        self.answer(batch_answer(zip(rows, results, strict=True)), "text/xml; charset=UTF-8")
 
-    async def _batch(self, entity: str, fields: dict[str, Any]) -> bytes:
-        """Carry out ``15_id=…&ids=15,27`` row by row; one that fails harms no other."""
-        actions = []
-        # A row may point to another of the batch by the id that the client gave it.
-        known: dict[str, int] = {}
-        for sid in str(fields["ids"]).split(","):
-            row = {
-                key.removeprefix(f"{sid}_"): value
-                for key, value in fields.items()
-                if key.startswith(f"{sid}_")
-            }
-            for field in ENTITIES[entity].references:
-                row[field] = known.get(str(row.get(field)), row.get(field))
-            action = str(row.get("!nativeeditor_status"))
-            try:
-                outcome = await self._write(entity, action, sid, row)
-            except GanttError as error:
-                actions.append(("error", sid, sid, error.message))
-                continue
-            known[sid] = outcome.id
-            actions.append((_DONE[action].decode(), sid, str(outcome.id), ""))
-        return batch_answer(actions)
+    async def _one(self, write: Write, entity: Entity) -> None:
+        (result,) = await self.backend.batch(entity.name, [write], author=self.author)
+        if isinstance(result, GanttError):
+            raise result
+        if result.id:
+            self.answer(answer(ACTIONS[write.action].encode(), result))
+        else:
+            self.answer(orjson.dumps({"action": "deleted", "tid": write.id}))
 
-    async def _write(self, entity: str, action: str, id: str, fields: dict[str, Any]) -> Outcome:
-        backend, author = self.backend, self.author
-        if action == "inserted":
-            return await backend.insert(entity, fields, author=author)
-        if action in ("updated", "order"):
-            number = item_id(entity, id)
-            return await backend.update(entity, number, fields, author=author)
-        if action == "deleted":
-            return await backend.delete(entity, item_id(entity, id), author=author)
-        raise BadRequest(f"There is no action {action!r}.")
+
+def write_of(sent: dict[str, Any]) -> Write:
+    """A write as mode JSON sends it: ``{"id", "action", "data"}``.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    data = sent.get("data", {})
+    if not isinstance(data, dict):
+        raise BadRequest("data is not a JSON object.")
+    return Write(str(sent.get("action")), str(sent.get("id", "")), data)
+
+
+def keys_of(form: dict[str, str], sid: str) -> list[str]:
+    """The fields of one row in a batch, where ``15_text`` is the text of row 15."""
+    return [key.removeprefix(f"{sid}_") for key in form if key.startswith(f"{sid}_")]
+
+
+def row_of(entity: Entity, sid: str, form: dict[str, str]) -> Write:
+    """A write as mode POST sends it, with the action among the fields."""
+    return Write(str(form.get("!nativeeditor_status")), sid, entity.unpack(form))
 
 
 class HistoryHandler(Handler):
@@ -392,7 +332,7 @@ class UndoHandler(Handler):
     roles: ClassVar = {"POST": Role.editor}
 
     async def post(self, seq: str) -> None:
-        number = item_id("change", seq)
+        number = requests.item_id("change", seq)
         outcome = await self.backend.undo(number, author=self.author)
         item = orjson.loads(outcome.item) if outcome.item else None
         changes = [
@@ -424,13 +364,6 @@ def line(change: Committed, calendar: Calendar) -> dict[str, Any]:
 #: Dates stand in the journal as they are stored.
 _SHOWN: Final = ("start_date", "end_date")
 
-_DONE: Final = {
-    "inserted": b"inserted",
-    "updated": b"updated",
-    "order": b"updated",
-    "deleted": b"deleted",
-}
-
 
 def answer(action: bytes, outcome: Outcome) -> bytes:
     """The body of a write's answer; the item's bytes are put in as they are."""
@@ -439,61 +372,15 @@ def answer(action: bytes, outcome: Outcome) -> bytes:
     return b'{"action":"%s","tid":%d,"item":%s}' % (action, outcome.id, outcome.item)
 
 
-def batch_answer(actions: Iterable[tuple[str, str, str, str]]) -> bytes:
-    """The XML answer to a batch: action, the client's id, ours, a message."""
-    rows = "".join(
-        f"<action type={quoteattr(action)} sid={quoteattr(sid)} tid={quoteattr(tid)}"
-        + (f" message={quoteattr(message)}/>" if message else "/>")
-        for action, sid, tid, message in actions
-    )
-    return f'<?xml version="1.0" encoding="UTF-8"?><data>{rows}</data>'.encode()
-
-
-def item_id(entity: str, id: str) -> int:
-    """An id as it stands in a URL.
-
-    Raises:
-        NotFound: it is none that this server gave away.
-    """
-    if id.isascii() and id.isdigit() and len(id) < 19:
-        return int(id)
-    raise NotFound(f"There is no such {entity}.")
-
-
-def read_json(body: bytes) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        BadRequest: it is none.
-    """
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise BadRequest("The body is not a JSON object.")
-    return value
-
-
-def read_form(body: bytes) -> dict[str, Any]:
-    """A form of mode REST or POST, in which arrays and objects are JSON strings.
-
-    Raises:
-        BadRequest: it cannot be read.
-    """
-    try:
-        pairs = parse_qsl(
-            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
-        )
-    except ValueError:
-        raise BadRequest("The body is not a form in UTF-8.") from None
-    return {key: _unpacked(value) for key, value in pairs}
-
-
-def _unpacked(value: str) -> Any:
-    if value[:1] not in ("[", "{"):
-        return value
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return value
+def batch_answer(done: Iterable[tuple[Write, Outcome | GanttError]]) -> bytes:
+    """The XML answer to a batch; the client misreads one in JSON."""
+    rows = []
+    for write, result in done:
+        if isinstance(result, GanttError):
+            named = {"type": "error", "sid": write.id, "tid": write.id, "message": result.message}
+        else:
+            tid = str(result.id or write.id)
+            named = {"type": ACTIONS[write.action], "sid": write.id, "tid": tid}
+        marks = " ".join([f"{name}={quoteattr(value)}" for name, value in named.items()])
+        rows.append(f"<action {marks}/>")
+    return f'<?xml version="1.0" encoding="UTF-8"?><data>{"".join(rows)}</data>'.encode()

@@ -35,8 +35,8 @@ class Listener(Protocol):
     def ask(self, seq: int) -> None:
         """Ask the client to acknowledge all changes up to ``seq``, which it was sent."""
 
-    def send(self, frames: bytes) -> None:
-        """Send framed bytes. Must not raise, and must not wait."""
+    def send(self, frames: bytes, *, replay: bool = False) -> None:
+        """Send framed bytes, of a replay or live. Must not raise, and must not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ class Hub:
         if since is not None:
             missed = self._plan.replay(channel, since)
             if missed:
-                listener.send(b"".join([framed(channel, value).frame for value in missed]))
+                frames = b"".join([framed(channel, value).frame for value in missed])
+                listener.send(frames, replay=True)
         subscriptions = self._listeners.setdefault(listener, _Subscriptions())
         subscriptions.channels |= {channel}
         subscriptions.had[channel] = self._joined = self._plan.seq

@@ -112,6 +112,9 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         self.backend.connected(self)
 
     async def on_message(self, message: str | bytes) -> None:
+        if self._ended:
+            # It spoke before it knew that it is refused.
+            return
         if isinstance(message, bytes):
             self.close(protocol.UNSUPPORTED, "Text frames only")
             return
@@ -164,7 +167,7 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         self._ended = True
         super().close(code, reason)
 
-    def send(self, frames: bytes) -> None:
+    def send(self, frames: bytes, *, replay: bool = False) -> None:
         """Send framed bytes at once where the socket takes them, else through the stream.
 
         Straight to the socket only while the stream has nothing of its own to write, so
@@ -184,16 +187,17 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
                 self._stream.close()
                 return
         if rest:
-            self._buffer(rest)
+            self._buffer(rest, 0 if replay else len(rest))
 
-    def _buffer(self, rest: memoryview) -> None:
-        size = len(rest)
-        if self._unsent + size > self.backend.config.max_unsent:
+    def _buffer(self, rest: memoryview, counted: int) -> None:
+        """Leave bytes to the stream. A replay does not count: a page that was away for
+        long is not slow."""
+        self._unsent += counted
+        self._stream.write(rest).add_done_callback(lambda _: self._written(counted))
+        if self._unsent > self.backend.config.max_unsent:
             log.info("a client reads too slowly and is disconnected: %s", self._request_summary())
+            # Behind what is waiting: a frame that was begun must be ended.
             self.close(protocol.TRY_AGAIN_LATER, "Reading too slowly")
-            return
-        self._unsent += size
-        self._stream.write(rest).add_done_callback(lambda _: self._written(size))
 
     def _written(self, size: int) -> None:
         self._unsent -= size

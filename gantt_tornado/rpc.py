@@ -53,16 +53,16 @@ class Services:
 
     async def call(self, calls: list[Any], user: User) -> list[dict[str, Any]]:
         """The results of calls, in their order. A call that fails harms no other."""
-        return [await self._one(call, user) for call in calls[:MOST_CALLS]]
+        results = [await self._one(call, user) for call in calls[:MOST_CALLS]]
+        return results + [_failed(call, "too many calls at once") for call in calls[MOST_CALLS:]]
 
     async def _one(self, call: Any, user: User) -> dict[str, Any]:
         if not isinstance(call, dict):
-            return {"id": "", "data": None, "error": "a call is an object"}
-        id = call.get("id", "")
+            return _failed(call, "a call is an object")
         method = self._methods.get(str(call.get("name")))
         args = call.get("args", [])
         if method is None or not isinstance(args, list):
-            return {"id": id, "data": None, "error": f"no such method: {call.get('name')}"}
+            return _failed(call, f"no such method: {call.get('name')}")
         try:
             data = method(user, *args)
             if inspect.isawaitable(data):
@@ -71,5 +71,10 @@ class Services:
             orjson.dumps(data)
         except Exception:
             log.exception("the remote call %s failed", call.get("name"))
-            return {"id": id, "data": None, "error": "the call failed"}
-        return {"id": id, "data": data, "error": ""}
+            return _failed(call, "the call failed")
+        return {"id": call.get("id", ""), "data": data, "error": ""}
+
+
+def _failed(call: Any, why: str) -> dict[str, Any]:
+    id = call.get("id", "") if isinstance(call, dict) else ""
+    return {"id": id, "data": None, "error": why}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -206,8 +206,7 @@ class Store:
         if entity.dated and touched:
             changed |= self._dates(row.state, edit.values, touched)
         state = {**row.state, **changed}
-        pointers = [field for field in entity.references if state[field] != row.state[field]]
-        self._check_references(entity, project, id, state, pointers)
+        self._check_changed(entity, project, row, state)
         if entity.ordered:
             state |= self._moved(project, row, state, edit, later)
         diff = merge.diff(row.state, state)
@@ -262,8 +261,7 @@ class Store:
         state = {**row.state, **{field: before.get(field) for field in fields}}
         if entity.ordered and "sortorder" in fields:
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], row.id)
-        pointers = [field for field in entity.references if state[field] != row.state[field]]
-        self._check_references(entity, project, row.id, state, pointers)
+        self._check_changed(entity, project, row, state)
         diff = merge.diff(row.state, state)
         if not diff:
             return Outcome(entity, row.id, author, (), self.encode(entity, row))
@@ -320,18 +318,22 @@ class Store:
 
     # The rules.
 
+    def _check_changed(self, entity: Entity, project: str, row: Row, state: State) -> None:
+        pointers = [field for field in entity.references if state[field] != row.state[field]]
+        self._check_references(entity, project, row.id, state, pointers)
+        if entity is LINK and not pointers and state["type"] != row.state["type"]:
+            self._check_link(row.id, state)
+
     def _check_references(
-        self, entity: Entity, project: str, id: int, state: State, fields: Iterable[str]
+        self, entity: Entity, project: str, id: int, state: State, fields: Collection[str]
     ) -> None:
-        checked = False
         for field in fields:
-            checked = True
             if entity is TASK and state[field] == 0:
                 continue
             self._check_exists(entity, entity.references[field], project, state[field])
             if entity is TASK and id:
                 self._check_ancestors(project, id, state[field])
-        if entity is LINK and checked:
+        if entity is LINK and fields:
             self._check_link(id, state)
 
     def _check_exists(self, entity: Entity, pointed: str, project: str, id: int | str) -> None:

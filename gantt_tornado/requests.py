@@ -1,0 +1,182 @@
+"""What a request says, apart from who carries it: who asks, what for, and how to refuse.
+
+Used by Tornado's RequestHandlers and by the shorter way of a ``PUT``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http.client import responses
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import orjson
+from tornado.httputil import HTTPServerRequest
+
+from gantt_tornado.auth import User
+from gantt_tornado.backend import Backend, is_ours, known
+from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, TooLarge
+from gantt_tornado.journal import Author
+
+JSON: Final = "application/json; charset=UTF-8"
+#: Fields of a form. A row has some twenty, a batch some hundred rows.
+MOST_FIELDS: Final = 10_000
+#: A ``Remote-Device`` is a UUID; what is longer is cut.
+LONGEST_DEVICE: Final = 64
+
+
+class Body:
+    """A request's body, kept up to a limit; what comes beyond is counted and dropped.
+
+    A larger one runs out before it is refused: an answer while the client still sends
+    would be lost in the reset of the connection, and the client would take its row for
+    saved.
+    """
+
+    def __init__(self, request: HTTPServerRequest, limit: int) -> None:
+        self._limit = limit
+        self._received = 0
+        self._chunks: list[bytes] = []
+        # Tornado's own limit would end the connection without an answer.
+        assert request.connection is not None
+        request.connection.set_max_body_size(1 << 40)  # type: ignore[attr-defined]
+
+    def take(self, chunk: bytes) -> None:
+        self._received += len(chunk)
+        if self._received <= self._limit:
+            self._chunks.append(chunk)
+
+    def read(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            TooLarge: it was more than the limit.
+        """
+        if self._received > self._limit:
+            raise TooLarge(f"This is too large to be saved: more than {self._limit >> 10} KiB.")
+        return b"".join(self._chunks)
+
+
+def check_same_origin(backend: Backend, request: HTTPServerRequest) -> None:
+    """Refuse a write that a page of another host sends in this user's name.
+
+    Where an application signs in with a cookie, the browser would add it.
+
+    Raises:
+        Forbidden: the page is neither ours nor of a listed origin.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None or origin in backend.config.origins:
+        return
+    if urlsplit(origin).netloc != request.headers.get("Host"):
+        raise Forbidden("Pages of another host may not write here.")
+
+
+def bearer(backend: Backend, token: str) -> User | None:
+    """The user of one of the configured tokens, None where none was given.
+
+    Raises:
+        Forbidden: it is not one of them.
+    """
+    if not token:
+        return None
+    user = backend.tokens.verify(token)
+    if user is None:
+        raise Forbidden("This token is not known here.")
+    return user
+
+
+def author(request: HTTPServerRequest, user: User | None) -> Author:
+    """Who writes, for the journal."""
+    device = request.headers.get("Remote-Device", "")[:LONGEST_DEVICE]
+    return Author(user.name if user else "", device)
+
+
+def headers(backend: Backend | None, request: HTTPServerRequest) -> dict[str, str]:
+    """What stands above every answer. A page of a listed origin may read it."""
+    common = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+    origin = request.headers.get("Origin")
+    if origin and backend and origin in backend.config.origins:
+        common |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+    return common
+
+
+def error_body(status: int, error: BaseException | None) -> dict[str, Any]:
+    """What the body of an error answer says. ``action`` is what the client looks for."""
+    if isinstance(error, GanttError):
+        return {"action": "error", "code": error.code, "message": error.message}
+    message = responses.get(status, "Error")
+    if status >= 500:
+        message = "Something went wrong on the server. Your change was not saved."
+    return {"action": "error", "code": f"http-{status}", "message": message}
+
+
+def summary(request: HTTPServerRequest) -> str:
+    """The request in a line of the log, without its token."""
+    path, mark, query = (request.uri or "").partition("?")
+    if "token" in unquote(query):
+        query = "&".join([_redacted(part) for part in query.split("&")])
+    return f"{request.method} {path}{mark}{query} ({request.remote_ip})"
+
+
+def _redacted(part: str) -> str:
+    name, found, _ = part.partition("=")
+    return f"{name}=…" if found and unquote(name) == "token" else part
+
+
+def item_id(entity: str, id: str) -> int:
+    """An id as it stands in a URL.
+
+    Raises:
+        NotFound: it is none that this server gave away.
+    """
+    if is_ours(id):
+        return int(id)
+    raise NotFound(f"There is no such {entity}.")
+
+
+def read_fields(body: bytes, headers: Mapping[str, str], entity: str) -> dict[str, Any]:
+    """An item's fields in a body, from JSON or a form.
+
+    Raises:
+        BadRequest: it is neither.
+        NotFound: there is no such entity.
+    """
+    kind = known(entity)
+    if is_json(body, headers):
+        return read_json(body)
+    return kind.unpack(read_form(body))
+
+
+def is_json(body: bytes, headers: Mapping[str, str]) -> bool:
+    return "json" in headers.get("Content-Type", "") or body[:1] == b"{"
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The body is not a JSON object.")
+    return value
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """A form of mode REST or POST.
+
+    Raises:
+        BadRequest: it cannot be read.
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except ValueError:
+        raise BadRequest("The body is not a form in UTF-8.") from None
+    return dict(pairs)

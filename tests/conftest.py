@@ -1,0 +1,105 @@
+"""What the tests share: three users, a server without secrets in its log, a writer on hold."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from gantt_tornado import Config
+from gantt_tornado.config import Token
+
+pytest_plugins = ["gantt_tornado.testing", "pytester"]
+
+#: No log line of any test may hold this.
+SECRET = "secret-"
+EDITOR = SECRET + "editor"
+COLLEAGUE = SECRET + "colleague"
+VIEWER = SECRET + "viewer"
+LISTED = "https://intranet.example"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loop_between_tests() -> Iterator[None]:
+    """Tornado sets the current loop aside while a test has one, and asyncio makes one up
+    where there is none; an ``asyncio.run`` in a test would then drop it unclosed."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.close()
+
+
+@pytest.fixture
+def settings() -> dict[str, object]:
+    """What a test wants otherwise in the configuration."""
+    return {}
+
+
+@pytest.fixture
+def gantt_config(settings) -> Config:
+    """Three users and an empty plan: in memory, because a disk's syncs would take most of
+    the time of a test that is about something else."""
+    tokens = (
+        Token(token=EDITOR, user="Eve"),
+        Token(token=COLLEAGUE, user="Carl"),
+        Token(token=VIEWER, user="Vera", role="viewer"),
+    )
+    defaults = {"tokens": tokens, "demo": False, "origins": (LISTED,)}
+    return Config(**({"database": "sqlite:///:memory:"} | defaults | settings))
+
+
+@pytest.fixture
+def logged_errors(caplog) -> pytest.LogCaptureFixture:
+    """For a test in which something has to fail: the errors in the log are its own affair."""
+    return caplog
+
+
+@pytest.fixture(autouse=True)
+def watched_log(request, caplog) -> Iterator[None]:
+    """No test with a server leaves an error in the log, or a token."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    if "backend" not in request.fixturenames:
+        return
+    records = [record for phase in ("setup", "call") for record in caplog.get_records(phase)]
+    assert not [line for record in records if SECRET in (line := record.getMessage())]
+    if "logged_errors" not in request.fixturenames:
+        assert not [record for record in records if record.levelno >= logging.ERROR]
+
+
+@pytest.fixture
+def held(backend):
+    """Hold the writer: what is submitted inside ``with held():`` is committed together after it."""
+
+    @contextmanager
+    def held() -> Iterator[None]:
+        begun, gate = threading.Event(), threading.Event()
+
+        def wait() -> SimpleNamespace:
+            begun.set()
+            gate.wait(10)
+            return SimpleNamespace(changes=(), differs=False)
+
+        backend._writer.submit(wait)
+        begun.wait(10)
+        try:
+            yield
+        finally:
+            gate.set()
+
+    return held
+
+
+@pytest.fixture
+def colleague(gantt):
+    """Another editor."""
+    return gantt.having(Remote_Token=COLLEAGUE)
+
+
+@pytest.fixture
+def viewer(gantt):
+    """Somebody who may only look."""
+    return gantt.having(Remote_Token=VIEWER)

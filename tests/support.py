@@ -1,0 +1,104 @@
+"""What the tests of the modules below HTTP share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from hypothesis import settings
+
+from gantt_tornado.database import Database
+from gantt_tornado.dates import Calendar
+from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
+from gantt_tornado.journal import NOBODY, Author
+from gantt_tornado.plan import Plan
+from gantt_tornado.store import Outcome, Store
+
+for profile, fixed in (("ci", True), ("here", False)):
+    settings.register_profile(
+        profile, max_examples=30, deadline=None, derandomize=fixed, database=None
+    )
+settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+#: Two people, each at one page.
+ALICE = Author("alice", "page-a")
+BOB = Author("bob", "page-b")
+
+DATES = {"start_date": "2026-03-02 00:00", "end_date": "2026-03-05 00:00", "duration": 3}
+
+
+class Driven:
+    """A store with its plan, driven as the writer and the backend do, without a thread."""
+
+    def __init__(self, url: str = "sqlite:///:memory:", calendar: Calendar | None = None) -> None:
+        self.calendar = calendar or Calendar()
+        self.database = Database(url)
+        self.database.open()
+        self.store = Store(self.database, self.calendar)
+        self.plan = Plan.read(self.store)
+
+    def write(self, run: Callable[[], Outcome]) -> Outcome:
+        with self.database.peewee.atomic("IMMEDIATE"):
+            outcome = run()
+        for change in outcome.changes:
+            self.plan.apply(change)
+        return outcome
+
+    def insert(self, entity: str, fields: dict[str, Any], author: Author = NOBODY) -> Outcome:
+        kind = ENTITIES[entity]
+        edit = kind.read(fields, self.calendar)
+        return self.write(lambda: self.store.insert(kind, edit, author))
+
+    def update(
+        self, entity: str, id: int, fields: dict[str, Any], author: Author = NOBODY
+    ) -> Outcome:
+        kind = ENTITIES[entity]
+        edit = kind.read(fields, self.calendar)
+        return self.write(lambda: self.store.update(kind, id, edit, author))
+
+    def delete(self, entity: str, id: int, author: Author = NOBODY) -> Outcome:
+        return self.write(lambda: self.store.delete(ENTITIES[entity], id, author))
+
+    def undo(self, seq: int, author: Author = NOBODY) -> Outcome:
+        return self.write(lambda: self.store.undo(seq, author))
+
+    def prune(self, before: int, keep: int) -> int:
+        with self.database.peewee.atomic("IMMEDIATE"):
+            count = self.store.journal.prune(before, keep)
+        self.plan.forget(self.store.journal.horizon())
+        return count
+
+    def task(self, **fields: Any) -> int:
+        return self.insert("task", {"text": "Dig", **DATES, **fields}).id
+
+    def link(self, source: int, target: int, type: str = "0") -> int:
+        return self.insert("link", {"source": source, "target": target, "type": type}).id
+
+    def item(self, entity: str, id: int) -> dict[str, Any]:
+        """An item as it is stored, not as the plan has it."""
+        kind = ENTITIES[entity]
+        row = next(row for row in self.store.rows(kind) if row.id == id)
+        item: dict[str, Any] = orjson.loads(self.store.encode(kind, row))
+        return item
+
+    def ids(self, entity: str) -> list[int]:
+        return [row.id for row in self.store.rows(ENTITIES[entity])]
+
+    def branch(self, parent: int = 0) -> list[int]:
+        """The children of a task in their order."""
+        rows = [r for r in self.store.rows(ENTITIES["task"]) if r.state["parent"] == parent]
+        return [row.id for row in sorted(rows, key=lambda row: str(row.state["sortorder"]))]
+
+    def journal(self) -> list[tuple[int, str, str, int]]:
+        lines = self.store.journal.history(DEFAULT_PROJECT, 1 << 60, 1 << 30, None)
+        return [(each.seq, each.action, each.entity.name, each.id) for each in reversed(lines)]
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def value(outcome: Outcome) -> dict[str, Any]:
+    item: dict[str, Any] = orjson.loads(outcome.item)
+    return item

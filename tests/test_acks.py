@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+
+from gantt_tornado import acks as acks_module
+from gantt_tornado.acks import Acks, page_url
+
+URL = "/api/v1?since=3"
+TASKS = frozenset({"tasks"})
+
+
+@pytest.mark.parametrize(
+    "uri, url",
+    [
+        ("/api/v1?since=3", "/api/v1?since=3"),
+        ("/api/v1?since=3&token=abc&ws=1", "/api/v1?since=3"),
+        ("/api/v1?token=abc&ws=1", "/api/v1"),
+        ("/api/v1", "/api/v1"),
+        ("/api/v1?since=3&tab=x&token=abc&ws=1", "/api/v1?since=3&tab=x"),
+    ],
+)
+def test_a_page_is_known_by_its_url_without_the_token(uri: str, url: str) -> None:
+    assert page_url(uri) == url
+
+
+def test_a_page_that_comes_for_the_first_time_has_acknowledged_nothing() -> None:
+    acks = Acks()
+    acks.greeted(URL)
+    assert acks.opened(URL, "first") == {}
+
+
+def test_a_page_that_made_no_handshake_is_nobody() -> None:
+    acks = Acks()
+    acks.opened(URL, "first")
+    acks.arrived(URL, "first", TASKS, 7)
+    assert acks.opened(URL, "second") == {}
+
+
+def test_a_page_that_returns_is_known_by_what_arrived() -> None:
+    acks = Acks()
+    acks.greeted(URL)
+    acks.opened(URL, "first")
+    acks.arrived(URL, "first", frozenset({"tasks", "links"}), 7)
+    acks.arrived(URL, "first", TASKS, 9)
+    assert acks.opened(URL, "second") == {"tasks": 9, "links": 7}
+
+
+def test_two_pages_behind_one_url_cannot_be_told_apart() -> None:
+    acks = Acks()
+    acks.greeted(URL)
+    acks.opened(URL, "first")
+    acks.arrived(URL, "first", TASKS, 7)
+    acks.greeted(URL)
+    assert acks.opened(URL, "second") == {}
+
+
+def test_an_older_socket_of_a_page_acknowledges_nothing_more() -> None:
+    acks = Acks()
+    acks.greeted(URL)
+    acks.opened(URL, "first")
+    acks.opened(URL, "second")
+    acks.arrived(URL, "first", TASKS, 7)
+    assert acks.opened(URL, "third") == {}
+
+
+def test_what_a_page_is_told_is_its_own_to_keep() -> None:
+    acks = Acks()
+    acks.greeted(URL)
+    first = acks.opened(URL, "first")
+    acks.arrived(URL, "first", TASKS, 7)
+    assert first == {}
+
+
+def test_the_oldest_pages_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acks_module, "MOST_PAGES", 2)
+    acks = Acks()
+    for url in ("/1", "/2", "/3"):
+        acks.greeted(url)
+        acks.opened(url, url)
+        acks.arrived(url, url, TASKS, 7)
+    assert [acks.opened(url, url) for url in ("/1", "/2", "/3")] == [{}, {"tasks": 7}, {"tasks": 7}]

@@ -1,0 +1,365 @@
+"""The command, as a process of its own."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from tornado.websocket import websocket_connect
+
+from gantt_tornado import Config, __version__
+from gantt_tornado.cli import main
+
+ROOT = Path(__file__).parent.parent
+TASK = {"text": "Dig", "start_date": "2030-01-07", "duration": 1}
+
+
+class Server:
+    """A running server, and what it has printed."""
+
+    def __init__(self, process):
+        self.process = process
+        line = process.stdout.readline()
+        found = re.search(r"http://(\S+):(\d+)$", line.strip())
+        assert found, line + process.errors.read_text()
+        self.host, self.port = found[1], int(found[2])
+
+    def connect(self):
+        return closing(http.client.HTTPConnection(self.host, self.port, timeout=10))
+
+    def request(self, method, path, body=None):
+        with self.connect() as connection:
+            return self.request_on(connection, method, path, body)
+
+    def request_on(self, connection, method, path, body=None):
+        sent = None if body is None else json.dumps(body)
+        connection.request(method, path, sent, {"Remote-Token": "token"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def end(self, number=signal.SIGTERM):
+        """Send a signal; the exit status and what stood on stderr."""
+        self.process.send_signal(number)
+        return self.process.wait(10), self.process.errors.read_text()
+
+
+@pytest.fixture
+def environment():
+    return {key: value for key, value in os.environ.items() if not key.startswith("GANTT_")}
+
+
+@pytest.fixture
+def launch(tmp_path, environment):
+    """Start the command in an empty directory."""
+    started = []
+
+    def launch(*arguments, **more):
+        # A file, because nobody reads a pipe while the test does something else.
+        path = tmp_path / f"{len(started)}.stderr"
+        with path.open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "server.py"), *map(str, arguments)],
+                cwd=tmp_path,
+                env=environment | more,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        process.errors = path
+        started.append(process)
+        return process
+
+    yield launch
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def serve(launch):
+    return lambda *arguments, **more: Server(launch(*arguments, **more))
+
+
+@pytest.fixture
+def refused(launch):
+    """The one line that a server leaves which cannot start."""
+
+    def refused(*arguments, **more):
+        process = launch(*arguments, **more)
+        output, _ = process.communicate(timeout=30)
+        assert (process.returncode, output) == (2, "")
+        errors = process.errors.read_text()
+        assert errors.count("\n") == 1 and errors.startswith("gantt-tornado: ")
+        return errors
+
+    return refused
+
+
+@pytest.fixture
+def main_refuses(tmp_path, monkeypatch, capsys):
+    """The same without a process of its own, for the many ways to write a setting wrongly."""
+
+    def main_refuses(*arguments, **more):
+        monkeypatch.chdir(tmp_path)
+        for name, value in more.items():
+            monkeypatch.setenv(name, value)
+        assert main([str(argument) for argument in arguments]) == 2
+        output, errors = capsys.readouterr()
+        assert output == ""
+        assert errors.count("\n") == 1 and errors.startswith("gantt-tornado: ")
+        return errors
+
+    return main_refuses
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
+class TestServing:
+    @pytest.mark.parametrize("form", ["--port {}", "--port={}"])
+    def test_it_listens_where_it_is_told(self, serve, free_port, form):
+        server = serve(*form.format(free_port).split())
+        assert (server.host, server.port) == ("127.0.0.1", free_port)
+        assert server.request("GET", "/data")[0] == 200
+
+    def test_port_0_takes_a_free_one_and_says_which(self, serve):
+        server = serve("--port", 0)
+        assert server.port > 0
+        assert server.request("GET", "/data")[0] == 200
+
+    def test_two_run_beside_each_other(self, serve):
+        one = serve("--port=0", "--database=sqlite:///one.db")
+        two = serve("--port=0", "--database=sqlite:///two.db")
+        one.request("POST", "/data/task", TASK)
+        assert one.request("GET", "/data")[1]["seq"] == two.request("GET", "/data")[1]["seq"] + 1
+
+    def test_the_plan_lies_in_the_working_directory(self, serve, tmp_path):
+        serve("--port=0")
+        assert (tmp_path / "gantt.db").exists()
+
+    def test_the_demo_is_there(self, serve):
+        _, plan = serve("--port=0").request("GET", "/data")
+        assert 18 <= len(plan["tasks"]) <= 25 and plan["links"]
+
+    def test_the_environment_counts(self, serve, tmp_path):
+        server = serve(GANTT_PORT="0", GANTT_DATABASE="sqlite:///here.db", GANTT_DEMO="false")
+        assert server.request("GET", "/data")[1]["seq"] == 0
+        assert (tmp_path / "here.db").exists()
+
+    def test_flags_win_over_the_environment_and_that_over_the_file(self, serve, tmp_path):
+        (tmp_path / "my.toml").write_text('port = 1\ndatabase = "sqlite:///file.db"\n')
+        serve("--config", "my.toml", "--port=0", GANTT_PORT="2", GANTT_DATABASE="sqlite:///env.db")
+        assert (tmp_path / "env.db").exists() and not (tmp_path / "file.db").exists()
+
+    def test_its_log_has_no_token(self, serve):
+        server = serve("--port=0", "--log-level=debug", GANTT_TOKENS=SECRETS)
+        server.request("GET", "/data?token=very-secret-token")
+        _, errors = server.end()
+        assert "GET /data" in errors and "very-secret" not in errors
+
+
+SECRETS = '[{"token": "very-secret-token", "user": "Eve"}]'
+
+
+class TestEnding:
+    @pytest.mark.gen_test(timeout=20)
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    async def test_a_signal_closes_sockets_with_1001_and_exits_0(self, serve, number):
+        server = serve("--port=0")
+        url = f"ws://127.0.0.1:{server.port}/api/v1?token=token&ws=1"
+        connection = await websocket_connect(url)
+        await connection.read_message()
+        server.process.send_signal(number)
+        assert await connection.read_message() is None
+        assert connection.close_code == 1001
+        connection.close()
+        assert server.process.wait(10) == 0
+        assert "Traceback" not in server.process.errors.read_text()
+
+    def test_a_client_that_does_not_answer_does_not_hold_it_up(self, serve):
+        server = serve("--port=0")
+        with socket.create_connection(("127.0.0.1", server.port)) as silent:
+            silent.sendall(
+                b"GET /api/v1?token=token&ws=1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC==\r\n"
+                b"Sec-WebSocket-Version: 13\r\n\r\n"
+            )
+            assert b"101" in silent.recv(1000)
+            status, errors = server.end()
+        assert (status, "Traceback" in errors) == (0, False)
+
+    def test_a_connection_that_is_kept_alive_does_not_hold_it_up(self, serve):
+        server = serve("--port=0")
+        with server.connect() as connection:
+            server.request_on(connection, "GET", "/data")
+            assert server.end()[0] == 0
+
+    def test_the_port_and_the_file_are_free_afterwards(self, serve, free_port):
+        assert serve("--port", free_port).end()[0] == 0
+        assert serve("--port", free_port).request("GET", "/data")[0] == 200
+
+    def test_kill_9_loses_no_answered_write(self, serve):
+        server = serve("--port=0")
+        answered, enough = [], threading.Event()
+
+        def write():
+            with suppress(OSError, http.client.HTTPException), server.connect() as connection:
+                while True:
+                    status, body = server.request_on(connection, "POST", "/data/task", TASK)
+                    assert status == 200
+                    answered.append(body["item"])
+                    if len(answered) >= 100:
+                        enough.set()
+
+        writers = [threading.Thread(target=write) for _ in range(4)]
+        for writer in writers:
+            writer.start()
+        assert enough.wait(20)
+        server.process.kill()
+        for writer in writers:
+            writer.join(10)
+        again = serve("--port=0")
+        _, plan = again.request("GET", "/data")
+        stored = {task["id"]: task for task in plan["tasks"]}
+        assert [item for item in answered if stored.get(item["id"]) != item] == []
+        _, added = again.request("POST", "/data/task", TASK)
+        assert added["tid"] > max(stored)
+
+
+class TestRefusing:
+    """One clear line on stderr and status 2."""
+
+    def test_a_port_in_use(self, refused):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            assert f"127.0.0.1:{port}" in refused("--port", port)
+
+    def test_a_mistyped_option(self, refused):
+        assert "--prot" in refused("--prot=1")
+
+    def test_an_unknown_key(self, refused, tmp_path):
+        (tmp_path / "my.toml").write_text("prot = 8888")
+        assert "prot" in refused("--config=my.toml")
+
+    def test_an_open_door(self, refused):
+        assert "token" in refused("--port=0", "--address=0.0.0.0")
+
+    @pytest.mark.parametrize("option", ["--prot=1", "8888", "--por=1", "-p"])
+    def test_an_unknown_option(self, main_refuses, option):
+        assert option.partition("=")[0] in main_refuses(option)
+
+    @pytest.mark.parametrize("port", ["http", "70000", "-1", ""])
+    def test_a_port_that_is_none(self, main_refuses, port):
+        assert "port" in main_refuses(f"--port={port}")
+
+    def test_an_address_that_is_none(self, refused):
+        line = refused("--port=0", "--address=nowhere.invalid", GANTT_TOKENS=SECRETS)
+        assert "nowhere.invalid" in line and "Unknown error" not in line
+
+    def test_a_config_that_is_not_there(self, main_refuses):
+        assert "absent.toml" in main_refuses("--config", "absent.toml")
+
+    @pytest.mark.parametrize(
+        "text, named",
+        [
+            ("port = ", "my.toml"),
+            ("prot = 8888", "prot"),
+            ('port = "http"', "port"),
+            ("[[tokens]]\nuser = 'Eve'", "tokens"),
+            ("[[tokens]]\ntoken = 'a b'\nuser = 'Eve'", "tokens"),
+            ('timezone = "Europe/Nowhere"', "timezone"),
+        ],
+    )
+    def test_a_bad_config(self, main_refuses, tmp_path, text, named):
+        (tmp_path / "my.toml").write_text(text)
+        assert named in main_refuses("--config=my.toml")
+
+    def test_a_config_that_is_no_text(self, main_refuses, tmp_path):
+        (tmp_path / "my.toml").write_bytes(b"\xff\xfe\x00")
+        assert "my.toml" in main_refuses("--config=my.toml")
+
+    @pytest.mark.parametrize("name", ["GANTT_PROT", "GANTT_TOKENS"])
+    def test_a_bad_environment(self, main_refuses, name):
+        assert name.removeprefix("GANTT_").lower() in main_refuses(**{name: "{"}).lower()
+
+    @pytest.mark.parametrize("address", ["0.0.0.0", "::", ""])
+    def test_other_hosts_with_the_demos_token(self, main_refuses, address):
+        assert "token" in main_refuses("--port=0", f"--address={address}")
+
+    def test_a_database_of_another_program(self, refused, tmp_path):
+        with sqlite3.connect(tmp_path / "other.db") as other:
+            other.execute("CREATE TABLE cake (slice)")
+        other.close()
+        before = (tmp_path / "other.db").read_bytes()
+        assert "another program" in refused("--port=0", "--database=sqlite:///other.db")
+        assert (tmp_path / "other.db").read_bytes() == before
+
+    def test_a_file_that_is_no_database(self, refused, tmp_path):
+        (tmp_path / "notes.txt").write_text("Dear diary, " * 500)
+        assert "notes.txt" in refused("--port=0", "--database=sqlite:///notes.txt")
+
+    def test_a_damaged_database(self, refused, tmp_path):
+        (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+        assert "damaged.db" in refused("--port=0", "--database=sqlite:///damaged.db")
+
+    def test_a_directory(self, refused, tmp_path):
+        (tmp_path / "folder").mkdir()
+        assert "folder" in refused("--port=0", "--database=sqlite:///folder")
+
+    def test_a_directory_that_is_not_there(self, refused, tmp_path):
+        assert "absent" in refused("--port=0", "--database=sqlite:///absent/gantt.db")
+        assert not (tmp_path / "absent").exists()
+
+    @pytest.mark.parametrize("url", ["gantt.db", "mysql://x/y"])
+    def test_a_database_that_is_no_url_of_ours(self, refused, url):
+        assert "sqlite:///" in refused("--port=0", f"--database={url}")
+
+    def test_a_database_that_another_server_is_serving(self, serve, refused):
+        serve("--port=0")
+        assert "another server" in refused("--port=0")
+
+    def test_a_database_of_a_newer_version(self, serve, refused, tmp_path):
+        serve("--port=0").end()
+        database = sqlite3.connect(tmp_path / "gantt.db")
+        (table,) = database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%migrat%'"
+        ).fetchone()
+        columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+        row = {"name": "9999_future", "migrated_at": "2030-01-01"}
+        values = [row.get(column, 9999) for column in columns]
+        database.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(columns))})", values)
+        database.commit()
+        database.close()
+        assert "newer" in refused("--port=0")
+
+
+class TestHelp:
+    def test_it_shows_every_default(self, launch):
+        process = launch("--help")
+        output, _ = process.communicate(timeout=20)
+        assert (process.returncode, process.errors.read_text()) == (0, "")
+        text = " ".join(output.split())
+        for flag in ("port", "address", "database", "log_level"):
+            default = getattr(Config(), flag)
+            shown = rf"--{flag.replace('_', '-')} .*?\(default: {re.escape(str(default))}\)"
+            assert re.search(shown, text), flag
+        assert re.search(r"--config .*?\(default: none\)", text)
+
+    def test_the_version(self, launch):
+        assert launch("--version").communicate(timeout=20)[0].strip() == __version__

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gantt_tornado.dates import ISO, Calendar
+from gantt_tornado.entities import ENTITIES, Entity, clean
+from gantt_tornado.errors import BadRequest
+from tests import support  # noqa: F401  (the profile of hypothesis)
+
+TASK, LINK = ENTITIES["task"], ENTITIES["link"]
+EVERY = pytest.mark.parametrize("entity", ENTITIES.values(), ids=list(ENTITIES))
+DATED = pytest.mark.parametrize(
+    "entity", [each for each in ENTITIES.values() if each.dated], ids=lambda each: each.name
+)
+
+
+def read(entity: Entity, **sent: Any) -> dict[str, Any]:
+    return entity.read(sent, Calendar()).values
+
+
+@EVERY
+def test_an_entity_is_found_by_its_own_name(entity: Entity) -> None:
+    assert ENTITIES[entity.name] is entity
+    assert entity.channel == entity.name + "s"
+
+
+@EVERY
+def test_references_point_to_entities_and_have_columns(entity: Entity) -> None:
+    assert set(entity.references.values()) <= ENTITIES.keys()
+    assert entity.references.keys() <= set(entity.columns)
+
+
+@EVERY
+def test_custom_fields_of_any_json_kind_are_kept(entity: Entity) -> None:
+    custom = {"a": 1, "b": [1, {"c": None}], "d": {"e": True}, "f": 0.5, "g": None, "h": "text"}
+    assert read(entity, **custom) == custom
+
+
+@EVERY
+@pytest.mark.parametrize("name", ["id", "$index", "_rev", "_x", "!nativeeditor_status"])
+def test_what_is_no_field_is_dropped(entity: Entity, name: str) -> None:
+    assert read(entity, **{name: 1}) == {}
+
+
+@pytest.mark.parametrize("name", ["sortorder", "target"])
+def test_the_place_of_a_row_is_no_field(name: str) -> None:
+    assert read(TASK, **{name: "7"}) == {}
+
+
+@pytest.mark.parametrize("target, text", [("7", "7"), (7, "7"), ("next:7", "next:7"), (None, "")])
+def test_where_a_row_was_dropped_is_kept_apart(target: Any, text: str) -> None:
+    assert TASK.read({"target": target}, Calendar()).target == text
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "sent, rev",
+    [(7, 7), ("7", 7), (0, 0), (-1, None), ("x", None), (None, None), (True, None), ([], None)],
+)
+def test_the_revision_is_read_if_it_is_one(entity: Entity, sent: Any, rev: int | None) -> None:
+    assert entity.read({"_rev": sent}, Calendar()).rev == rev
+
+
+@EVERY
+@pytest.mark.parametrize("rev", [1 << 63, "9" * 18, 10**30])
+def test_a_revision_beyond_all_harms_nobody(entity: Entity, rev: Any) -> None:
+    entity.read({"_rev": rev}, Calendar())
+
+
+# Fields.
+
+
+@DATED
+@pytest.mark.parametrize("empty", [None, ""])
+@pytest.mark.parametrize("field", ["start_date", "end_date", "duration"])
+def test_an_empty_date_was_not_sent(entity: Entity, field: str, empty: Any) -> None:
+    assert read(entity, **{field: empty}) == {}
+
+
+@DATED
+@pytest.mark.parametrize("field", ["start_date", "end_date"])
+@pytest.mark.parametrize("value", ["soon", 7, True, [], {}, "2026-13-01", "9999-12-31T23:59-12:00"])
+def test_a_date_that_is_none_is_refused_by_name(entity: Entity, field: str, value: Any) -> None:
+    with pytest.raises(BadRequest, match=field):
+        read(entity, **{field: value})
+
+
+@DATED
+@pytest.mark.parametrize("value", [-1, "x", [], float("inf"), float("nan")])
+def test_a_duration_that_is_none_is_refused_by_name(entity: Entity, value: Any) -> None:
+    with pytest.raises(BadRequest, match="duration"):
+        read(entity, duration=value)
+
+
+@pytest.mark.parametrize("value, kept", [(0, 0), (1, 1), ("0.5", 0.5), ("", None), (None, None)])
+def test_progress_is_a_share(value: Any, kept: Any) -> None:
+    assert read(TASK, progress=value) == {"progress": kept}
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, "half", [], float("nan")])
+def test_progress_that_is_no_share_is_refused(value: Any) -> None:
+    with pytest.raises(BadRequest, match="progress"):
+        read(TASK, progress=value)
+
+
+@pytest.mark.parametrize(
+    "value, kept", [(True, True), ("true", True), ("false", False), (1, True), ("", None)]
+)
+@pytest.mark.parametrize("field", ["open", "unscheduled"])
+def test_a_flag_comes_as_json_or_as_text(field: str, value: Any, kept: Any) -> None:
+    assert read(TASK, **{field: value}) == {field: kept}
+
+
+@pytest.mark.parametrize(
+    "value, kept", [(7, 7), ("7", 7), ("", 0), (None, 0), ("0", 0), ("1697c0ff33", "1697c0ff33")]
+)
+def test_a_reference_is_a_number_or_a_row_not_yet_saved(value: Any, kept: Any) -> None:
+    assert read(TASK, parent=value) == {"parent": kept}
+
+
+@pytest.mark.parametrize("value", [[], {}, [1]])
+def test_a_reference_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(BadRequest, match="parent"):
+        read(TASK, parent=value)
+
+
+@pytest.mark.parametrize("type", ["0", "1", "2", "3", 0, 3])
+def test_the_four_types_of_link(type: Any) -> None:
+    assert read(LINK, type=type) == {"type": str(type)}
+
+
+@pytest.mark.parametrize("type", ["4", "", None, "00", "a", -1, [], "0\n"])
+def test_a_fifth_type_of_link_is_refused(type: Any) -> None:
+    with pytest.raises(BadRequest, match="type"):
+        read(LINK, type=type)
+
+
+@pytest.mark.parametrize("value, kept", [(7, "7"), (None, ""), (0.5, "0.5")])
+def test_a_number_as_a_text_is_text(value: Any, kept: str) -> None:
+    assert read(TASK, text=value) == {"text": kept}
+
+
+@pytest.mark.parametrize("value", [[], {}, ["a"]])
+def test_a_text_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(BadRequest, match="text"):
+        read(TASK, text=value)
+
+
+def test_a_refusal_does_not_repeat_what_was_sent() -> None:
+    with pytest.raises(BadRequest) as refused:
+        read(TASK, progress="<script>")
+    assert "<script>" not in refused.value.message
+
+
+# Text.
+
+
+@pytest.mark.parametrize("text", ["", "R&D", 'a "quote"', "a > b", "5 &lt; 6", "naïve", "a\nb"])
+def test_text_that_can_hold_no_tag_is_kept_to_the_letter(text: str) -> None:
+    assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "<a href='javascript:alert(1)'>x</a>",
+        "<svg/onload=alert(1)>",
+        "<b onclick=alert(1)>x</b>",
+        "<<script>script>alert(1)",
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: [t], lambda t: {"a": [t]}])
+def test_what_could_run_is_taken_out_wherever_it_stands(text: str, wrap: Any) -> None:
+    cleaned = json.dumps(clean(wrap(text)))
+    assert not any(word in cleaned for word in ("<script", "onerror", "onload", "onclick", "javas"))
+
+
+def test_harmless_markup_stays() -> None:
+    assert clean("<b>Dig</b>") == "<b>Dig</b>"
+
+
+@given(st.text(alphabet="<>&;/ab='\" lt!-"))
+def test_cleaning_twice_changes_nothing_more(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
+
+
+@EVERY
+def test_custom_text_is_cleaned_too(entity: Entity) -> None:
+    assert read(entity, note="<script>x</script>a", more=["<script>x</script>b"]) == {
+        "note": "a",
+        "more": ["b"],
+    }
+
+
+# Encoding.
+
+
+def stored(entity: Entity) -> dict[str, Any]:
+    dates = {"start_date": "2026-03-02 00:00:00", "end_date": "2026-03-05 00:00:00", "duration": 3}
+    return {**dict.fromkeys(entity.columns, 0), **(dates if entity.dated else {})}
+
+
+@EVERY
+def test_an_item_carries_its_id_and_revision(entity: Entity) -> None:
+    item = orjson.loads(entity.encode(7, 9, stored(entity), Calendar()))
+    assert (item["id"], item["_rev"]) == (7, 9)
+
+
+@DATED
+def test_dates_are_shown_in_the_one_form_of_the_server(entity: Entity) -> None:
+    item = orjson.loads(entity.encode(7, 9, stored(entity), Calendar(ISO)))
+    assert (item["start_date"], item["end_date"]) == (
+        "2026-03-02T00:00:00Z",
+        "2026-03-05T00:00:00Z",
+    )
+
+
+def test_a_drop_that_was_carried_out_is_cleared_in_the_echo() -> None:
+    item = TASK.encode(7, 9, {**stored(TASK), "target": "next:5"}, Calendar())
+    assert orjson.loads(item)["target"] == ""
+
+
+def test_a_link_keeps_its_target() -> None:
+    item = LINK.encode(7, 9, {"source": 1, "target": 2}, Calendar())
+    assert orjson.loads(item)["target"] == 2

@@ -1,0 +1,176 @@
+"""The rules of the house, held by reading the code."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "gantt_tornado"
+
+LAYERS = (
+    {"errors", "config", "dates", "rank", "protocol", "merge"},
+    {"entities"},
+    {
+        *("database", "journal", "store", "writer", "plan", "hub", "settling", "acks"),
+        *("auth", "rpc", "demo", "loads"),
+    },
+    {"backend"},
+    {"requests", "handlers", "live", "updates"},
+    {"app", "cli"},
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+#: Stands beside the house: those who embed use it in tests of theirs.
+OUTSIDE = {"testing", "__init__"}
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+IN_THE_HOUSE = [name for name in MODULES if name not in OUTSIDE]
+
+MAY_USE = {
+    "tornado": LAYERS[4] | LAYERS[5] | {"testing"},
+    "peewee": {"entities", "database", "journal", "store", "writer"},
+    "playhouse": {"database"},
+    "filelock": {"database"},
+    "nh3": {"entities"},
+    "pydantic": {"config", "entities"},
+    "argparse": {"cli"},
+    "threading": {"writer"},
+    "pytest": {"testing"},
+}
+
+MUTATORS = {
+    *("append", "extend", "insert", "remove", "pop", "clear", "update", "setdefault"),
+    *("add", "discard", "popitem", "appendleft", "popleft"),
+}
+CONTAINERS = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
+
+every_module = pytest.mark.parametrize("name", MODULES)
+every_room = pytest.mark.parametrize("name", IN_THE_HOUSE)
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{name}.py").read_text())
+
+
+def imports(name: str) -> Iterator[str]:
+    """What a module imports, by its full name; what it needs for types alone too."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(name: str) -> set[str]:
+    """The modules of the house that a module imports."""
+    paths = (each.split(".") for each in imports(name))
+    return {path[1] for path in paths if path[0] == "gantt_tornado"} & set(MODULES)
+
+
+def globals_of(name: str) -> dict[str, ast.expr]:
+    """What is assigned at the top of a module."""
+    found: dict[str, ast.expr] = {}
+    for node in tree(name).body:
+        if isinstance(node, ast.Assign):
+            targets = [target for target in node.targets if isinstance(target, ast.Name)]
+            found |= {target.id: node.value for target in targets}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            found[node.target.id] = node.value
+    return found
+
+
+# Layers.
+
+
+def test_each_module_has_its_layer() -> None:
+    assert set(IN_THE_HOUSE) == LEVEL.keys()
+
+
+@every_room
+def test_a_module_imports_only_from_lower_layers_or_its_own(name: str) -> None:
+    assert {other for other in ours(name) if LEVEL.get(other, 99) > LEVEL[name]} == set()
+
+
+def test_no_two_modules_import_each_other() -> None:
+    TopologicalSorter({name: ours(name) for name in IN_THE_HOUSE}).prepare()
+
+
+@pytest.mark.parametrize("library, modules", MAY_USE.items())
+def test_a_library_is_used_where_it_belongs_alone(library: str, modules: set[str]) -> None:
+    users = {name for name in MODULES if library in {each.split(".")[0] for each in imports(name)}}
+    assert users <= modules
+
+
+@every_room
+def test_nothing_is_imported_that_setup_cfg_does_not_name(name: str) -> None:
+    known = {"tornado", "peewee", "playhouse", "pydantic", "nh3", "orjson", "filelock"}
+    # Comes with pydantic.
+    known |= {"gantt_tornado", "typing_extensions"}
+    used = {each.split(".")[0] for each in imports(name)}
+    assert used <= known | set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS[0]))
+def test_the_core_knows_no_socket_no_disk_and_no_loop(name: str) -> None:
+    outside = {"asyncio", "socket", "sqlite3", "os", "threading", "logging", "time"}
+    assert outside.isdisjoint(each.split(".")[0] for each in imports(name))
+
+
+# State.
+
+
+@every_module
+def test_no_module_has_a_global_statement(name: str) -> None:
+    assert not [node for node in ast.walk(tree(name)) if isinstance(node, ast.Global)]
+
+
+@every_module
+def test_no_table_of_a_module_is_ever_changed(name: str) -> None:
+    tables = {each for each, value in globals_of(name).items() if isinstance(value, CONTAINERS)}
+    changed = set()
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            changed.add(ast.unparse(node.value))
+        elif isinstance(node, ast.AugAssign):
+            changed.add(ast.unparse(node.target))
+        elif isinstance(node, ast.Attribute) and node.attr in MUTATORS:
+            changed.add(ast.unparse(node.value))
+    assert tables & changed == set()
+
+
+@every_room
+def test_a_module_makes_nothing_that_lives(name: str) -> None:
+    harmless = {
+        *("frozenset", "TypeVar", "ConfigDict", "Path", "Author", "Edit", "re.compile", "next"),
+        *("logging.getLogger", "struct.Struct", "timedelta", "TypeAdapter", "len", "object"),
+    }
+    calls = [value for value in globals_of(name).values() if isinstance(value, ast.Call)]
+    assert {ast.unparse(call.func) for call in calls} <= harmless
+
+
+@every_module
+def test_a_module_says_what_it_is_for(name: str) -> None:
+    text = ast.get_docstring(tree(name))
+    assert text and text.splitlines()[0].endswith((".", ","))
+
+
+# Tests.
+
+
+@every_room
+def test_each_module_has_a_module_of_tests(name: str) -> None:
+    assert (ROOT / "tests" / f"test_{name}.py").is_file()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("test_*.py")), ids=lambda p: p.stem)
+def test_each_test_has_a_name_of_its_own(path: Path) -> None:
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, functions)]
+    assert len(found) == len(set(found))

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gantt_tornado.entities import DEFAULT_PROJECT
+from gantt_tornado.errors import Conflict
+from gantt_tornado.journal import PRUNED_AT_ONCE, Author, Committed
+from tests.support import ALICE, BOB, DATES, Driven, value
+
+
+@pytest.fixture
+def plan() -> Iterator[Driven]:
+    plan = Driven()
+    yield plan
+    plan.close()
+
+
+def history(
+    plan: Driven, before: int = 1 << 60, limit: int = 99, item: int | None = None
+) -> list[Committed]:
+    return plan.store.journal.history(DEFAULT_PROJECT, before, limit, item)
+
+
+# History.
+
+
+def test_the_history_is_newest_first(plan: Driven) -> None:
+    for _ in range(3):
+        plan.task()
+    assert [change.seq for change in history(plan)] == [3, 2, 1]
+
+
+def test_the_history_can_be_read_page_by_page(plan: Driven) -> None:
+    for _ in range(5):
+        plan.task()
+    assert [change.seq for change in history(plan, limit=2)] == [5, 4]
+    assert [change.seq for change in history(plan, before=4, limit=2)] == [3, 2]
+
+
+def test_the_history_of_one_item_is_its_own(plan: Driven) -> None:
+    task = plan.task()
+    plan.task()
+    plan.update("task", task, {"text": "Fill"})
+    assert [change.seq for change in history(plan, item=task)] == [3, 1]
+
+
+def test_the_history_of_nothing_is_empty(plan: Driven) -> None:
+    assert history(plan) == history(plan, item=99) == history(plan, before=0) == []
+
+
+def test_a_line_is_read_back_as_it_was_written(plan: Driven) -> None:
+    task = plan.insert("task", {**DATES, "colour": {"deep": [1, None]}}, ALICE)
+    (line,) = history(plan)
+    (change,) = task.changes
+    assert (line.author, line.at, line.fields, line.action, line.entity) == (
+        change.author,
+        change.at,
+        change.fields,
+        change.action,
+        change.entity,
+    )
+
+
+def test_time_does_not_run_backwards_in_it(plan: Driven) -> None:
+    for _ in range(5):
+        plan.task()
+    times = [change.at for change in history(plan)]
+    assert times == sorted(times, reverse=True)
+
+
+def test_what_a_delete_took_with_it_names_the_delete(plan: Driven) -> None:
+    top = plan.task()
+    plan.task(parent=top)
+    changes = plan.delete("task", top).changes
+    assert {change.root for change in changes} == {changes[-1].seq}
+    assert [line.id for line in plan.store.journal.group(DEFAULT_PROJECT, changes[-1].seq)] == [
+        top,
+        changes[0].id,
+    ]
+
+
+def test_a_change_that_is_not_there_is_none(plan: Driven) -> None:
+    assert plan.store.journal.line(DEFAULT_PROJECT, 1) is None
+
+
+def test_changes_of_another_project_are_not_told(plan: Driven) -> None:
+    plan.task()
+    assert plan.store.journal.history("other", 1 << 60, 9, None) == []
+    assert plan.store.journal.line("other", 1) is None
+
+
+@pytest.mark.parametrize(
+    "other, expected",
+    [
+        (Author("alice", "page-a"), False),
+        (Author("alice", "page-b"), True),
+        (Author("alice"), False),
+        (Author("bob", "page-a"), True),
+        (Author("bob"), True),
+    ],
+)
+def test_whether_two_changes_are_of_different_hands(other: Author, expected: bool) -> None:
+    assert ALICE.is_other_than(other) is other.is_other_than(ALICE) is expected
+
+
+# Upkeep.
+
+
+def seqs(plan: Driven) -> list[int]:
+    return [line[0] for line in plan.journal()]
+
+
+def test_the_journal_is_kept_by_count(plan: Driven) -> None:
+    for _ in range(5):
+        plan.task()
+    assert plan.prune(0, 2) == 3
+    assert (seqs(plan), plan.store.journal.horizon()) == ([4, 5], 3)
+
+
+def test_the_journal_is_kept_by_age(plan: Driven) -> None:
+    for _ in range(3):
+        plan.task()
+    plan.database.peewee.execute_sql("UPDATE change SET at = seq * 1000")
+    assert plan.prune(2001, 100) == 2
+    assert seqs(plan) == [3]
+
+
+def test_what_is_neither_old_nor_too_much_is_kept(plan: Driven) -> None:
+    plan.task()
+    assert (plan.prune(0, 100), seqs(plan)) == (0, [1])
+
+
+def test_all_of_it_can_be_forgotten(plan: Driven) -> None:
+    plan.task()
+    plan.prune(0, 0)
+    assert (seqs(plan), plan.store.journal.horizon(), plan.plan.horizon) == ([], 1, 1)
+
+
+def test_no_write_waits_long_for_it(plan: Driven) -> None:
+    with plan.database.peewee.atomic():
+        for _ in range(PRUNED_AT_ONCE + 10):
+            plan.task()
+    assert plan.prune(0, 0) == PRUNED_AT_ONCE
+    assert plan.prune(0, 0) == 10
+    assert plan.prune(0, 0) == 0
+
+
+def test_numbers_go_on_after_all_was_forgotten(plan: Driven) -> None:
+    task = plan.task()
+    plan.prune(0, 0)
+    assert plan.task() == task + 1
+
+
+def test_a_change_that_was_forgotten_is_not_undone(plan: Driven) -> None:
+    plan.task()
+    plan.prune(0, 0)
+    with pytest.raises(Exception, match="not in the journal"):
+        plan.undo(1, ALICE)
+
+
+def test_an_item_outlives_its_journal(plan: Driven) -> None:
+    task = plan.task()
+    plan.prune(0, 0)
+    assert value(plan.update("task", task, {"text": "Fill"}))["text"] == "Fill"
+
+
+def test_a_page_older_than_the_journal_cannot_save_over_others(plan: Driven) -> None:
+    sent = value(plan.insert("task", {**DATES, "a": 1}))
+    plan.update("task", sent["id"], {"a": 2}, ALICE)
+    plan.prune(0, 0)
+    with pytest.raises(Conflict, match="reload"):
+        plan.update("task", sent["id"], {**sent, "text": "Fill"}, BOB)
+
+
+def test_an_item_older_than_the_journal_is_merged_all_the_same(plan: Driven) -> None:
+    sent = value(plan.insert("task", {**DATES, "a": 1, "b": 1}))
+    plan.prune(0, 0)
+    plan.task()
+    plan.prune(0, 0)
+    plan.update("task", sent["id"], {**sent, "a": 2}, ALICE)
+    item = value(plan.update("task", sent["id"], {**sent, "b": 2}, BOB))
+    assert (item["a"], item["b"]) == (2, 2)

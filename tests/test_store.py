@@ -1,0 +1,840 @@
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gantt_tornado.dates import ISO, Calendar
+from gantt_tornado.entities import ENTITIES
+from gantt_tornado.errors import BadRequest, Conflict, NotFound
+from gantt_tornado.journal import Author
+from tests.support import ALICE, BOB, DATES, Driven, value
+
+EVERY = pytest.mark.parametrize("entity", ENTITIES)
+POINTING = pytest.mark.parametrize(
+    "entity, field",
+    [(name, field) for name, entity in ENTITIES.items() for field in entity.references],
+)
+
+
+@pytest.fixture
+def plan() -> Iterator[Driven]:
+    plan = Driven()
+    yield plan
+    plan.close()
+
+
+def item_of(plan: Driven, entity: str) -> dict[str, Any]:
+    """Fields with which an item of this kind can be added."""
+    kind = ENTITIES[entity]
+    fields = {field: plan.task() for field in kind.references}
+    return {**fields, **(DATES if kind.dated else {})}
+
+
+# Adding.
+
+
+@EVERY
+def test_what_was_added_is_there(plan: Driven, entity: str) -> None:
+    fields = {**item_of(plan, entity), "colour": {"deep": ["red"]}}
+    outcome = plan.insert(entity, fields)
+    assert {**value(outcome), **fields, "id": outcome.id} == plan.item(entity, outcome.id)
+
+
+@EVERY
+def test_an_added_item_has_the_number_of_its_change(plan: Driven, entity: str) -> None:
+    outcome = plan.insert(entity, item_of(plan, entity))
+    (change,) = outcome.changes
+    assert outcome.id == change.seq == value(outcome)["_rev"]
+
+
+def test_ids_are_unique_across_entities(plan: Driven) -> None:
+    outcomes = [plan.insert(entity, item_of(plan, entity)) for entity in ENTITIES]
+    ids = [id for entity in ENTITIES for id in plan.ids(entity)]
+    assert len(set(ids)) == len(ids) >= len(outcomes)
+
+
+def test_an_id_is_never_given_twice(plan: Driven) -> None:
+    first = plan.task()
+    plan.delete("task", first)
+    assert plan.task() > first
+
+
+def test_what_the_writer_left_out_has_a_default(plan: Driven) -> None:
+    item = value(plan.insert("task", DATES))
+    assert (item["text"], item["progress"], item["type"], item["parent"]) == ("", 0, "task", 0)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"start_date": "2026-03-02"},
+        {"end_date": "2026-03-02"},
+        {"duration": 3},
+        {"start_date": "2026-03-02", "unscheduled": True},
+        {"start_date": "2026-03-05", "end_date": "2026-03-02"},
+        {"start_date": "2026-03-02", "duration": 1e9},
+    ],
+)
+def test_a_task_without_its_dates_is_refused(plan: Driven, sent: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match="dates"):
+        plan.insert("task", sent)
+    assert plan.ids("task") == []
+
+
+@pytest.mark.parametrize("sent", [{"unscheduled": True}, {"type": "project"}])
+def test_a_task_that_needs_no_dates_gets_some(plan: Driven, sent: dict[str, Any]) -> None:
+    item = value(plan.insert("task", sent))
+    assert item["start_date"] and item["end_date"] and item["duration"] == 1
+
+
+def test_dates_are_told_in_the_form_of_the_server() -> None:
+    plan = Driven(calendar=Calendar(ISO))
+    assert value(plan.insert("task", DATES))["start_date"] == "2026-03-02T00:00:00Z"
+    plan.close()
+
+
+def test_a_refused_item_leaves_no_trace(plan: Driven) -> None:
+    with pytest.raises(Conflict):
+        plan.task(parent=99)
+    assert (plan.journal(), plan.store.journal.seq()) == ([], 0)
+
+
+@POINTING
+@pytest.mark.parametrize("pointer", [99, "1697c0ff33", -1, 1 << 70])
+def test_an_item_that_points_to_nothing_is_refused(
+    plan: Driven, entity: str, field: str, pointer: Any
+) -> None:
+    with pytest.raises(Conflict, match="not there"):
+        plan.insert(entity, {**item_of(plan, entity), field: pointer})
+
+
+@POINTING
+def test_an_item_that_points_to_another_kind_is_refused(
+    plan: Driven, entity: str, field: str
+) -> None:
+    other = plan.insert("resource", {}).id
+    with pytest.raises(Conflict, match="not there"):
+        plan.insert(entity, {**item_of(plan, entity), field: other})
+
+
+@POINTING
+def test_an_item_that_points_to_what_was_deleted_is_refused(
+    plan: Driven, entity: str, field: str
+) -> None:
+    fields = item_of(plan, entity)
+    plan.delete("task", fields[field])
+    with pytest.raises(Conflict, match="not there"):
+        plan.insert(entity, fields)
+
+
+@POINTING
+def test_an_update_cannot_point_to_nothing(plan: Driven, entity: str, field: str) -> None:
+    id = plan.insert(entity, item_of(plan, entity)).id
+    with pytest.raises(Conflict, match="not there"):
+        plan.update(entity, id, {field: 99})
+
+
+@pytest.mark.parametrize("sent", [{}, {"source": 1}, {"target": 1}])
+def test_a_link_needs_both_ends(plan: Driven, sent: dict[str, Any]) -> None:
+    plan.task()
+    with pytest.raises(Conflict):
+        plan.insert("link", sent)
+
+
+# Links.
+
+
+def test_a_task_is_not_linked_to_itself(plan: Driven) -> None:
+    task = plan.task()
+    with pytest.raises(Conflict, match="itself"):
+        plan.link(task, task)
+
+
+def test_two_tasks_are_linked_once_in_one_way(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    plan.link(a, b, "0")
+    with pytest.raises(Conflict, match="already"):
+        plan.link(a, b, "0")
+
+
+def test_two_tasks_may_be_linked_in_two_ways(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    plan.link(a, b, "0")
+    assert plan.link(a, b, "1")
+
+
+@pytest.mark.parametrize("length", [2, 3, 10])
+def test_a_circle_of_links_is_refused(plan: Driven, length: int) -> None:
+    tasks = [plan.task() for _ in range(length)]
+    for source, target in itertools.pairwise(tasks):
+        plan.link(source, target)
+    with pytest.raises(Conflict, match="circle"):
+        plan.link(tasks[-1], tasks[0])
+
+
+def test_links_that_meet_again_are_no_circle(plan: Driven) -> None:
+    a, b, c, d = (plan.task() for _ in range(4))
+    for source, target in ((a, b), (a, c), (b, d), (c, d)):
+        plan.link(source, target)
+    assert plan.link(a, d)
+
+
+def test_a_link_may_be_turned_round(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    link = plan.link(a, b)
+    assert value(plan.update("link", link, {"source": b, "target": a}))["source"] == b
+
+
+def test_a_link_cannot_be_moved_into_a_circle(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    plan.link(a, b)
+    link = plan.link(c, b)
+    with pytest.raises(Conflict, match="circle"):
+        plan.update("link", link, {"source": b, "target": a})
+
+
+def test_a_link_cannot_be_moved_onto_its_twin(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    plan.link(a, b)
+    link = plan.link(a, c)
+    with pytest.raises(Conflict, match="already"):
+        plan.update("link", link, {"target": b})
+
+
+def test_a_link_cannot_become_its_twin_by_type(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    plan.link(a, b, "0")
+    link = plan.link(a, b, "1")
+    with pytest.raises(Conflict, match="already"):
+        plan.update("link", link, {"type": "0"})
+
+
+def test_a_link_that_was_deleted_may_be_drawn_again(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    plan.delete("link", plan.link(a, b))
+    assert plan.link(a, b)
+
+
+# The tree.
+
+
+def test_a_task_is_not_placed_inside_itself(plan: Driven) -> None:
+    task = plan.task()
+    with pytest.raises(Conflict, match="inside itself"):
+        plan.update("task", task, {"parent": task})
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_a_task_is_not_placed_inside_its_own_subtasks(plan: Driven, depth: int) -> None:
+    top = below = plan.task()
+    for _ in range(depth):
+        below = plan.task(parent=below)
+    with pytest.raises(Conflict, match="inside itself"):
+        plan.update("task", top, {"parent": below})
+    assert plan.branch() == [top]
+
+
+def test_a_task_moves_with_its_subtasks(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    child = plan.task(parent=b)
+    plan.update("task", b, {"parent": a})
+    assert (plan.branch(), plan.branch(a), plan.branch(b)) == ([a], [b], [child])
+
+
+# The order of rows.
+
+
+def test_a_new_task_stands_last_in_its_branch(plan: Driven) -> None:
+    tasks = [plan.task() for _ in range(3)]
+    assert plan.branch() == tasks
+
+
+@pytest.mark.parametrize(
+    "target, order",
+    [("{a}", "dabc"), ("next:{a}", "adbc"), ("next:{c}", "abcd"), ("next:null", "abcd")],
+)
+@pytest.mark.parametrize("number", [False, True])
+def test_a_row_is_dropped_in_each_spelling(
+    plan: Driven, target: str, order: str, number: bool
+) -> None:
+    ids = {name: plan.task() for name in "abcd"}
+    sent: Any = target.format(**ids)
+    plan.update("task", ids["d"], {"target": int(sent) if number and sent.isdigit() else sent})
+    assert plan.branch() == [ids[name] for name in order]
+
+
+def test_a_new_row_may_say_where_it_stands(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    new = plan.task(target=f"next:{a}")
+    assert plan.branch() == [a, new, b]
+
+
+def test_a_row_is_dropped_into_another_branch(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    first, second = plan.task(parent=a), plan.task(parent=a)
+    plan.update("task", b, {"parent": a, "target": str(second)})
+    assert plan.branch(a) == [first, b, second]
+
+
+def test_a_row_without_a_target_is_appended_to_its_new_branch(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    first = plan.task(parent=a)
+    plan.update("task", b, {"parent": a})
+    assert plan.branch(a) == [first, b]
+
+
+@pytest.mark.parametrize("target", ["99", "next:99", "next:null", "soon", "{self}", "{below}"])
+def test_a_target_that_is_not_in_the_branch_leaves_the_row(plan: Driven, target: str) -> None:
+    a, b = plan.task(), plan.task()
+    below = plan.task(parent=a)
+    plan.update("task", b, {"target": target.format(self=b, below=below)})
+    assert plan.branch() == [a, b]
+
+
+@pytest.mark.parametrize("target", ["99", "next:null", "{elsewhere}"])
+def test_a_row_whose_target_left_the_branch_is_appended(plan: Driven, target: str) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    first = plan.task(parent=a)
+    plan.update("task", b, {"parent": a, "target": target.format(elsewhere=c)})
+    assert plan.branch(a) == [first, b]
+
+
+def test_a_row_that_stands_there_already_does_not_move(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    (change,) = plan.update("task", b, {"target": f"next:{a}"}).changes
+    assert not change.moved
+
+
+def test_a_drop_is_cleared_in_the_answer(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    assert value(plan.update("task", b, {"target": str(a)}))["target"] == ""
+
+
+def test_only_the_dropped_row_changes(plan: Driven) -> None:
+    a, _, c = plan.task(), plan.task(), plan.task()
+    assert [change.id for change in plan.update("task", c, {"target": str(a)}).changes] == [c]
+
+
+def test_two_who_drag_at_once_end_with_one_order(plan: Driven) -> None:
+    a, b, c, d = (plan.task() for _ in range(4))
+    seen = plan.store.journal.seq()
+    plan.update("task", d, {"target": str(b), "_rev": seen}, ALICE)
+    plan.update("task", c, {"target": str(b), "_rev": seen}, BOB)
+    assert plan.branch() == [a, d, c, b]
+
+
+def test_sort_keys_survive_a_thousand_drops_at_one_spot(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    for _ in range(500):
+        b, c = c, b
+        plan.update("task", c, {"target": f"next:{a}", "_rev": plan.store.journal.seq()})
+        assert plan.branch() == [a, c, b]
+
+
+# A target that the client only sends again.
+
+
+def test_a_target_sent_again_without_a_revision_is_stale(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    plan.update("task", c, {"target": str(a)}, ALICE)
+    plan.update("task", b, {"target": str(a)}, BOB)
+    plan.update("task", c, {"target": str(a), "text": "Fill"}, ALICE)
+    assert (plan.branch(), plan.item("task", c)["text"]) == ([c, b, a], "Fill")
+
+
+def test_a_target_sent_again_before_the_echo_is_stale(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    rev = plan.item("task", c)["_rev"]
+    plan.update("task", c, {"target": str(a), "_rev": rev}, ALICE)
+    plan.update("task", b, {"target": str(a)}, BOB)
+    plan.update("task", c, {"target": str(a), "text": "Fill", "_rev": rev}, ALICE)
+    assert plan.branch() == [c, b, a]
+
+
+def test_a_drop_by_a_page_that_has_had_the_echo_is_new(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    plan.update("task", c, {"target": str(a)}, ALICE)
+    plan.update("task", b, {"target": str(a)}, BOB)
+    plan.update("task", c, {"target": str(a), "_rev": plan.item("task", c)["_rev"]}, ALICE)
+    assert plan.branch() == [b, c, a]
+
+
+def test_the_target_of_a_new_row_sent_again_is_stale(plan: Driven) -> None:
+    a = plan.task()
+    outcome = plan.insert("task", {**DATES, "target": str(a)}, ALICE)
+    b = plan.task(target=str(a))
+    plan.update("task", outcome.id, {"target": str(a), "text": "Fill"}, ALICE)
+    assert plan.branch() == [outcome.id, b, a]
+
+
+def test_a_second_drop_onto_one_neighbour_sent_again_is_stale(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    plan.update("task", c, {"target": str(a)}, ALICE)
+    plan.update("task", b, {"target": str(a)}, BOB)
+    rev = plan.item("task", c)["_rev"]
+    plan.update("task", c, {"target": str(a), "_rev": rev}, ALICE)
+    plan.update("task", a, {"target": str(b), "_rev": plan.store.journal.seq()}, BOB)
+    assert plan.branch() == [a, b, c]
+    plan.update("task", c, {"target": str(a), "text": "Fill", "_rev": rev}, ALICE)
+    assert plan.branch() == [a, b, c]
+
+
+# Merging.
+
+
+@EVERY
+def test_an_update_without_a_revision_applies_all_its_fields(plan: Driven, entity: str) -> None:
+    id = plan.insert(entity, {**item_of(plan, entity), "a": 1, "b": 1}).id
+    plan.update(entity, id, {"a": 2})
+    item = value(plan.update(entity, id, {"a": 3, "b": 3}))
+    assert (item["a"], item["b"]) == (3, 3)
+
+
+@EVERY
+def test_two_who_edit_different_fields_both_keep_their_edit(plan: Driven, entity: str) -> None:
+    sent = value(plan.insert(entity, {**item_of(plan, entity), "a": 1, "b": 1}))
+    plan.update(entity, sent["id"], {**sent, "a": 2}, ALICE)
+    item = value(plan.update(entity, sent["id"], {**sent, "b": 2}, BOB))
+    assert (item["a"], item["b"]) == (2, 2)
+
+
+@EVERY
+def test_on_the_same_field_the_later_wins_and_the_journal_keeps_both(
+    plan: Driven, entity: str
+) -> None:
+    sent = value(plan.insert(entity, {**item_of(plan, entity), "a": 1}))
+    plan.update(entity, sent["id"], {**sent, "a": 2}, ALICE)
+    (change,) = plan.update(entity, sent["id"], {**sent, "a": 3}, BOB).changes
+    assert (plan.item(entity, sent["id"])["a"], change.fields) == (3, {"a": [2, 3]})
+
+
+def test_a_merge_tells_that_it_differs_from_what_was_sent(plan: Driven) -> None:
+    sent = value(plan.insert("task", {**DATES, "a": 1, "b": 1}))
+    assert not plan.update("task", sent["id"], {**sent, "a": 2}, ALICE).differs
+    assert plan.update("task", sent["id"], {**sent, "b": 2}, BOB).differs
+
+
+def test_nothing_new_is_no_change(plan: Driven) -> None:
+    sent = value(plan.insert("task", DATES))
+    outcome = plan.update("task", sent["id"], sent)
+    assert (outcome.changes, outcome.differs, value(outcome)) == ((), False, sent)
+
+
+def test_a_form_that_changes_nothing_is_no_change(plan: Driven) -> None:
+    sent = value(plan.insert("task", {**DATES, "open": True, "a": 0.5, "b": None}))
+    form = {key: "" if each is None else str(each).lower() for key, each in sent.items()}
+    assert plan.update("task", sent["id"], {**form, "text": sent["text"]}).changes == ()
+
+
+def test_a_page_keeps_its_second_edit_before_the_echo_of_its_first(plan: Driven) -> None:
+    sent = value(plan.insert("task", {**DATES, "a": 1, "b": 1}))
+    plan.update("task", sent["id"], {**sent, "a": 2}, ALICE)
+    plan.update("task", sent["id"], {**sent, "a": 2, "b": 2}, ALICE)
+    plan.update("task", sent["id"], {**sent, "a": 1, "b": 2}, ALICE)
+    assert (plan.item("task", sent["id"])["a"], plan.item("task", sent["id"])["b"]) == (1, 2)
+
+
+def test_a_page_without_a_name_does_not_take_back_by_accident(plan: Driven) -> None:
+    sent = value(plan.insert("task", {**DATES, "a": 1, "b": 1}))
+    plan.update("task", sent["id"], {**sent, "a": 2}, Author("ann"))
+    plan.update("task", sent["id"], {**sent, "b": 2}, Author("ann"))
+    assert plan.item("task", sent["id"])["a"] == 2
+
+
+def test_the_dates_of_two_writers_are_never_mixed(plan: Driven) -> None:
+    sent = value(plan.insert("task", DATES))
+    plan.update("task", sent["id"], {**sent, "start_date": "2026-03-01 00:00"}, ALICE)
+    item = value(plan.update("task", sent["id"], {**sent, "end_date": "2026-03-09 00:00"}, BOB))
+    assert (item["start_date"], item["end_date"], item["duration"]) == (
+        "2026-03-02 00:00",
+        "2026-03-09 00:00",
+        7,
+    )
+
+
+def test_a_text_and_a_date_of_two_writers_are_both_kept(plan: Driven) -> None:
+    sent = value(plan.insert("task", DATES))
+    plan.update("task", sent["id"], {**sent, "duration": 5, "end_date": "2026-03-07"}, ALICE)
+    item = value(plan.update("task", sent["id"], {**sent, "text": "Fill"}, BOB))
+    assert (item["text"], item["duration"], item["end_date"]) == ("Fill", 5, "2026-03-07 00:00")
+
+
+def test_one_date_alone_moves_the_others_with_it(plan: Driven) -> None:
+    task = plan.task()
+    item = value(plan.update("task", task, {"duration": 5}))
+    assert item["end_date"] == "2026-03-07 00:00"
+    item = value(plan.update("task", task, {"start_date": "2026-03-03"}))
+    assert (item["end_date"], item["duration"]) == ("2026-03-08 00:00", 5)
+
+
+def test_contradicting_dates_are_refused_and_change_nothing(plan: Driven) -> None:
+    task = plan.task()
+    before = plan.item("task", task)
+    with pytest.raises(BadRequest):
+        plan.update("task", task, {"end_date": "2026-01-01"})
+    assert plan.item("task", task) == before
+
+
+def test_a_new_parent_survives_an_edit_by_somebody_who_has_not_seen_it(plan: Driven) -> None:
+    a = plan.task()
+    sent = value(plan.insert("task", DATES))
+    plan.update("task", sent["id"], {**sent, "parent": a}, ALICE)
+    plan.update("task", sent["id"], {**sent, "text": "Fill"}, BOB)
+    assert plan.branch(a) == [sent["id"]]
+
+
+def test_a_revision_from_the_future_is_harmless(plan: Driven) -> None:
+    task = plan.task()
+    assert value(plan.update("task", task, {"text": "Fill", "_rev": 10**6}))["text"] == "Fill"
+
+
+@given(st.data())
+def test_no_field_that_only_one_page_edits_is_lost(data: st.DataObject) -> None:
+    plan = Driven()
+    sent = value(plan.insert("task", {**DATES, "a": 0, "b": 0}))
+    pages = {"a": (ALICE, dict(sent)), "b": (BOB, dict(sent))}
+    for number in range(1, data.draw(st.integers(2, 12))):
+        field = data.draw(st.sampled_from("ab"))
+        author, screen = pages[field]
+        screen[field] = number
+        answer = value(plan.update("task", sent["id"], screen, author))
+        for other, (_, page) in pages.items():
+            if data.draw(st.booleans(), label=f"{other} gets the echo"):
+                page.update(answer)
+        assert {f: page[f] for f, (_, page) in pages.items()}.items() <= answer.items()
+    plan.close()
+
+
+# Items that are not there.
+
+
+@EVERY
+def test_an_update_of_what_never_was_is_not_found(plan: Driven, entity: str) -> None:
+    with pytest.raises(NotFound) as missing:
+        plan.update(entity, 99, {"a": 1})
+    assert not missing.value.deleted
+
+
+@EVERY
+def test_an_update_of_what_was_deleted_is_told_so(plan: Driven, entity: str) -> None:
+    id = plan.insert(entity, item_of(plan, entity)).id
+    plan.delete(entity, id)
+    with pytest.raises(NotFound, match="deleted") as missing:
+        plan.update(entity, id, {"a": 1})
+    assert missing.value.deleted
+
+
+def test_a_task_is_no_link_that_was_deleted(plan: Driven) -> None:
+    with pytest.raises(NotFound) as missing:
+        plan.update("link", plan.task(), {"type": "1"})
+    assert not missing.value.deleted
+
+
+@EVERY
+@pytest.mark.parametrize("id", [0, -1, 99, 1 << 63, 1 << 70])
+def test_a_delete_of_what_is_not_there_is_no_error(plan: Driven, entity: str, id: int) -> None:
+    assert plan.delete(entity, id).changes == ()
+
+
+# Deleting.
+
+
+@EVERY
+def test_what_was_deleted_is_gone(plan: Driven, entity: str) -> None:
+    id = plan.insert(entity, item_of(plan, entity)).id
+    outcome = plan.delete(entity, id)
+    assert [(change.action, change.id) for change in outcome.changes] == [("delete", id)]
+    assert id not in plan.ids(entity)
+
+
+@POINTING
+def test_what_points_to_a_deleted_task_goes_with_it(plan: Driven, entity: str, field: str) -> None:
+    outcome = plan.insert(entity, item_of(plan, entity))
+    target = value(outcome)[field]
+    assert outcome.id in [change.id for change in plan.delete("task", target).changes]
+    assert outcome.id not in plan.ids(entity)
+
+
+def test_a_whole_subtree_goes_links_first_and_below_before_above(plan: Driven) -> None:
+    top = plan.task()
+    child = plan.task(parent=top)
+    leaf = plan.task(parent=child)
+    other = plan.task()
+    link = plan.link(leaf, other)
+    assert [change.id for change in plan.delete("task", top).changes] == [link, leaf, child, top]
+    assert (plan.ids("task"), plan.ids("link")) == ([other], [])
+
+
+def test_a_link_within_a_deleted_subtree_goes_once(plan: Driven) -> None:
+    top = plan.task()
+    a, b = plan.task(parent=top), plan.task(parent=top)
+    link = plan.link(a, b)
+    assert [change.id for change in plan.delete("task", top).changes].count(link) == 1
+
+
+def test_the_deletes_that_the_client_sends_for_each_child_succeed(plan: Driven) -> None:
+    top = plan.task()
+    child = plan.task(parent=top)
+    plan.delete("task", top)
+    assert plan.delete("task", child).changes == ()
+
+
+# The journal's lines.
+
+
+@EVERY
+def test_each_change_is_in_the_journal(plan: Driven, entity: str) -> None:
+    id = plan.insert(entity, item_of(plan, entity)).id
+    plan.update(entity, id, {"a": 1})
+    plan.delete(entity, id)
+    lines = [(action, name) for _, action, name, item in plan.journal() if item == id]
+    assert lines == [("add", entity), ("update", entity), ("delete", entity)]
+
+
+def test_changes_are_numbered_without_a_gap(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    plan.link(a, b)
+    with pytest.raises(Conflict):
+        plan.link(a, b)
+    plan.delete("task", a)
+    assert [line[0] for line in plan.journal()] == [1, 2, 3, 4, 5]
+
+
+def test_a_change_names_its_author_and_its_fields(plan: Driven) -> None:
+    task = plan.task(colour="red")
+    (change,) = plan.update("task", task, {"colour": "blue"}, ALICE).changes
+    assert (change.author, change.fields) == (ALICE, {"colour": ["red", "blue"]})
+
+
+# Undo.
+
+
+@EVERY
+def test_an_undone_update_gives_the_item_as_it_was(plan: Driven, entity: str) -> None:
+    before = value(plan.insert(entity, {**item_of(plan, entity), "a": 1}))
+    (change,) = plan.update(entity, before["id"], {"a": 2, "b": 3}, ALICE).changes
+    item = value(plan.undo(change.seq, ALICE))
+    # A field that was not there becomes null: clients cannot unlearn one.
+    assert {**item, "_rev": 0} == {**before, "b": None, "_rev": 0}
+
+
+@EVERY
+@pytest.mark.parametrize("field", ["parent", "duration", "sortorder"])
+def test_undo_gives_an_item_no_fields_that_nobody_changed(
+    plan: Driven, entity: str, field: str
+) -> None:
+    before = value(plan.insert(entity, {**item_of(plan, entity), field: 0}))
+    changes = plan.update(entity, before["id"], {field: plan.task()}, ALICE).changes
+    for change in changes:
+        assert value(plan.undo(change.seq, ALICE)).keys() == before.keys()
+
+
+@EVERY
+def test_an_undone_add_is_gone(plan: Driven, entity: str) -> None:
+    outcome = plan.insert(entity, item_of(plan, entity), ALICE)
+    plan.undo(outcome.changes[0].seq, ALICE)
+    assert outcome.id not in plan.ids(entity)
+
+
+@EVERY
+def test_an_undone_delete_is_back_as_it_was(plan: Driven, entity: str) -> None:
+    before = value(plan.insert(entity, {**item_of(plan, entity), "a": None, "b": [1]}, ALICE))
+    (change,) = plan.delete(entity, before["id"], ALICE).changes
+    item = value(plan.undo(change.seq, ALICE))
+    assert {**item, "_rev": 0} == {**before, "_rev": 0}
+
+
+def whole(plan: Driven) -> dict[str, list[dict[str, Any]]]:
+    """All items, without what says how they came to be so."""
+    items = {e: [plan.item(e, id) for id in plan.ids(e)] for e in ENTITIES}
+    passing = {"task": {"_rev", "target"}}
+    return {
+        e: [{k: v for k, v in each.items() if k not in passing.get(e, {"_rev"})} for each in found]
+        for e, found in items.items()
+    }
+
+
+def test_a_deleted_task_comes_back_with_all_that_hung_on_it(plan: Driven) -> None:
+    top = plan.task()
+    child, other = plan.task(parent=top), plan.task()
+    plan.link(child, other)
+    plan.insert("assignment", {"task_id": child})
+    before = whole(plan)
+    plan.undo(plan.delete("task", top, ALICE).changes[-1].seq, ALICE)
+    assert whole(plan) == before
+
+
+def test_any_line_of_a_delete_undoes_all_of_it(plan: Driven) -> None:
+    top = plan.task()
+    plan.task(parent=top)
+    before = whole(plan)
+    plan.undo(plan.delete("task", top, ALICE).changes[0].seq, ALICE)
+    assert whole(plan) == before
+
+
+def test_a_task_comes_back_parents_before_children_and_links_last(plan: Driven) -> None:
+    top = plan.task()
+    child = plan.task(parent=top)
+    link = plan.link(child, plan.task())
+    delete = plan.delete("task", top, ALICE)
+    restored = plan.undo(delete.changes[-1].seq, ALICE)
+    assert [change.id for change in restored.changes] == [top, child, link]
+
+
+def test_an_undone_undo_is_the_change_again(plan: Driven) -> None:
+    task = plan.task(colour="red")
+    (change,) = plan.update("task", task, {"colour": "blue"}, ALICE).changes
+    (undone,) = plan.undo(change.seq, ALICE).changes
+    assert value(plan.undo(undone.seq, ALICE))["colour"] == "blue"
+
+
+def test_what_others_did_to_other_fields_stays(plan: Driven) -> None:
+    task = plan.task(a=1, b=1)
+    (change,) = plan.update("task", task, {"a": 2}, ALICE).changes
+    plan.update("task", task, {"b": 2}, BOB)
+    item = value(plan.undo(change.seq, ALICE))
+    assert (item["a"], item["b"]) == (1, 2)
+
+
+def test_what_somebody_else_changed_since_is_not_undone(plan: Driven) -> None:
+    task = plan.task(a=1)
+    (change,) = plan.update("task", task, {"a": 2}, ALICE).changes
+    plan.update("task", task, {"a": 3}, BOB)
+    with pytest.raises(Conflict, match="bob"):
+        plan.undo(change.seq, ALICE)
+
+
+@pytest.mark.parametrize("date", [{"duration": 9}, {"start_date": "2026-03-03"}])
+def test_the_dates_are_undone_as_one(plan: Driven, date: dict[str, Any]) -> None:
+    task = plan.task()
+    (change,) = plan.update("task", task, {"end_date": "2026-03-09"}, ALICE).changes
+    plan.update("task", task, date, BOB)
+    with pytest.raises(Conflict, match="bob"):
+        plan.undo(change.seq, ALICE)
+
+
+def test_an_undone_move_puts_the_row_back(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    (change,) = plan.update("task", c, {"target": str(a)}, ALICE).changes
+    plan.undo(change.seq, ALICE)
+    assert plan.branch() == [a, b, c]
+
+
+def test_a_row_whose_old_place_is_taken_comes_back_beside_it(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    delete = plan.delete("task", b, ALICE)
+    new = plan.task()
+    plan.undo(delete.changes[-1].seq, ALICE)
+    assert sorted(plan.branch()) == sorted([a, b, new])
+    assert plan.branch()[0] == a
+
+
+def test_a_drop_after_an_undone_drop_onto_the_same_row_counts(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    (change,) = plan.update("task", c, {"target": str(a)}, ALICE).changes
+    plan.undo(change.seq, ALICE)
+    plan.update("task", c, {"target": str(a), "_rev": plan.item("task", c)["_rev"]}, ALICE)
+    assert plan.branch() == [c, a, b]
+
+
+def test_a_parent_that_is_gone_keeps_a_task_from_coming_back(plan: Driven) -> None:
+    top = plan.task()
+    child = plan.task(parent=top)
+    delete = plan.delete("task", child, ALICE)
+    plan.delete("task", top, ALICE)
+    with pytest.raises(Conflict, match="not there"):
+        plan.undo(delete.changes[-1].seq, ALICE)
+    assert plan.ids("task") == []
+
+
+def test_a_link_that_no_longer_fits_is_left_out_of_what_comes_back(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    plan.link(a, b)
+    delete = plan.delete("task", a, ALICE)
+    plan.delete("task", b, ALICE)
+    plan.undo(delete.changes[-1].seq, ALICE)
+    assert (plan.ids("task"), plan.ids("link")) == ([a], [])
+
+
+def test_a_delete_is_undone_once(plan: Driven) -> None:
+    delete = plan.delete("task", plan.task(), ALICE)
+    plan.undo(delete.changes[-1].seq, ALICE)
+    with pytest.raises(Conflict, match="already"):
+        plan.undo(delete.changes[-1].seq, ALICE)
+
+
+def test_an_add_on_which_others_built_is_not_undone(plan: Driven) -> None:
+    outcome = plan.insert("task", DATES, ALICE)
+    plan.insert("task", {**DATES, "parent": outcome.id}, BOB)
+    with pytest.raises(Conflict, match="bob"):
+        plan.undo(outcome.changes[0].seq, ALICE)
+
+
+def test_an_update_of_what_was_deleted_since_is_not_undone(plan: Driven) -> None:
+    task = plan.task()
+    (change,) = plan.update("task", task, {"a": 1}, ALICE).changes
+    plan.delete("task", task, BOB)
+    with pytest.raises(Conflict, match="deleted"):
+        plan.undo(change.seq, ALICE)
+
+
+def test_a_new_parent_is_not_undone_into_a_circle(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    plan.update("task", b, {"parent": a}, ALICE)
+    (change,) = plan.update("task", b, {"parent": 0}, ALICE).changes
+    plan.update("task", a, {"parent": b}, ALICE)
+    with pytest.raises(Conflict, match="inside itself"):
+        plan.undo(change.seq, ALICE)
+
+
+def test_a_link_does_not_come_back_as_a_twin(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    link = plan.link(a, b, "0")
+    (change,) = plan.update("link", link, {"type": "1"}, ALICE).changes
+    plan.link(a, b, "0")
+    with pytest.raises(Conflict, match="already"):
+        plan.undo(change.seq, ALICE)
+
+
+@pytest.mark.parametrize("seq", [0, 99, -1])
+def test_a_change_that_never_was_is_not_undone(plan: Driven, seq: int) -> None:
+    with pytest.raises(NotFound, match="journal"):
+        plan.undo(seq, ALICE)
+
+
+ACTS = st.lists(
+    st.tuples(
+        st.sampled_from(["text", "duration", "parent", "target", "delete"]),
+        st.integers(0, 3),
+        st.integers(0, 3),
+    ),
+    max_size=6,
+)
+
+
+@given(ACTS)
+def test_undoing_all_of_ones_changes_backwards_gives_the_plan_as_it_was(acts: list[Any]) -> None:
+    plan = Driven()
+    tasks = [plan.task() for _ in range(4)]
+    plan.link(tasks[0], tasks[2])
+    before, start = whole(plan), plan.store.journal.seq()
+    for act, i, j in acts:
+        value = {"target": f"next:{tasks[j]}", "parent": tasks[j]}.get(act, j)
+        with contextlib.suppress(Conflict, NotFound):
+            if act == "delete":
+                plan.delete("task", tasks[i], ALICE)
+            else:
+                plan.update("task", tasks[i], {act: value, "_rev": 99}, ALICE)
+    for seq, *_ in reversed([line for line in plan.journal() if line[0] > start]):
+        # The lines of one delete come back together.
+        with contextlib.suppress(Conflict):
+            plan.undo(seq, ALICE)
+    assert whole(plan) == before
+    plan.close()
