@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from gantt_tornado.config import Token
+from gantt_tornado.config import Token, sha256_of
 
 
 class Role(IntEnum):
@@ -34,10 +33,7 @@ class Tokens:
     """The configured tokens."""
 
     def __init__(self, tokens: Iterable[Token]) -> None:
-        self._users = {
-            token.sha256 or _digest(token.token): User(token.user, Role[token.role])
-            for token in tokens
-        }
+        self._users = {token.digest: User(token.user, Role[token.role]) for token in tokens}
 
     def verify(self, token: str) -> User | None:
         """The user that a token stands for.
@@ -45,13 +41,9 @@ class Tokens:
         Only digests are compared, each with each to its end, so that the time it takes
         tells nothing about a token.
         """
-        digest = _digest(token)
+        digest = sha256_of(token)
         user = None
         for known, owner in self._users.items():
             if hmac.compare_digest(known, digest):
                 user = owner
         return user
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

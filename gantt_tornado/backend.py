@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -102,6 +103,8 @@ class Backend:
         self._settling = Settling(self._repeat)
         self._watchers: list[Callable[[Committed], None]] = []
         self._presence: asyncio.TimerHandle | None = None
+        # A list a batch, between its commit and its telling.
+        self._untold: deque[list[Event]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
         self._store: Store
 
@@ -166,9 +169,9 @@ class Backend:
         try:
             edit = kind.read(fields, self._calendar)
             return await self._writer.submit(lambda: self._store.update(kind, id, edit, author))
-        except (BadRequest, NotFound, Conflict) as error:
+        except (BadRequest, NotFound, Conflict):
             # The writer has on its screen what was refused, or what is gone.
-            if not isinstance(error, NotFound) or error.deleted:
+            if self.plan.knows(kind, id):
                 self._settling.touch(kind, id, author.device, disputed=True)
             raise
 
@@ -312,15 +315,17 @@ class Backend:
         return store, Plan.read(store)
 
     def _committed(self, results: list[Any]) -> None:
+        events: list[Event] = []
         for outcome in _writes(results):
             for change in outcome.changes:
                 self.plan.apply(change)
+                # Where a row stands is told as of this change, not of the batch's last.
+                events += self._events(change)
+        self._untold.append(events)
 
     def _answered(self, results: list[Any]) -> None:
-        outcomes = _writes(results)
-        changes = [change for outcome in outcomes for change in outcome.changes]
-        self.hub.publish([event for change in changes for event in self._events(change)])
-        for outcome in outcomes:
+        self.hub.publish(self._untold.popleft())
+        for outcome in _writes(results):
             self._watch(outcome)
 
     def _events(self, change: Committed) -> list[Event]:
@@ -338,8 +343,7 @@ class Backend:
     def _needs_move(self, change: Committed) -> bool:
         """Whether clients, who keep a row's place and add new ones last, must be told
         where it stands."""
-        # A later change of the same batch may have deleted the row again.
-        if not change.entity.ordered or self.plan.item(change.entity, change.id) is None:
+        if not change.entity.ordered:
             return False
         if change.action == "add":
             return not self.plan.stands_last(change.id)
@@ -361,7 +365,9 @@ class Backend:
 
     def _repeat(self, entity: Entity, id: int) -> None:
         values = self.plan.repeat(entity, id)
-        self.hub.publish([framed(entity.channel, value) for value in values])
+        # With the number of the last change told: whoever joins later has had it.
+        seq = self.hub.published
+        self.hub.publish([framed(entity.channel, value, seq) for value in values])
 
     async def _prune(self) -> None:
         """Keep the journal within its limits, a little at a time."""

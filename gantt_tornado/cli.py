@@ -52,7 +52,7 @@ async def serve(config: Config) -> None:
         sockets = netutil.bind_sockets(config.port, config.address, backlog=BACKLOG)
     except OSError as error:
         raise StartError(
-            f"cannot listen on {config.address}:{config.port}: {os.strerror(error.errno or 0)}"
+            f"cannot listen on {config.address}:{config.port}: {error.strerror}"
         ) from None
     backend = Backend(config)
     await backend.start()

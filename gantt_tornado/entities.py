@@ -91,6 +91,8 @@ class Change(Model):
     device = TextField()
     #: The ``_rev`` that the item had on the writer's screen, 0 where it is unknown.
     seen = BigIntegerField()
+    #: The item's change before this one, 0 for none.
+    previous = BigIntegerField()
     #: Milliseconds since 1970, UTC.
     at = BigIntegerField()
     #: The ``Idempotency-Key`` of the request that added an item, mostly empty.

@@ -9,6 +9,7 @@ the gaps between windows are what makes a steady stream visible while it runs.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Final, Protocol
 
 from gantt_tornado import protocol
 from gantt_tornado.plan import Plan
+
+log = logging.getLogger(__name__)
 
 #: Seconds that events are collected after one was sent.
 WINDOW: Final = 0.075
@@ -93,12 +96,15 @@ class Hub:
         The plan is read and the channel joined in one step, so that no change falls
         between the two.
         """
+        if self._parcels:
+            # Else they would come behind a replay that is newer.
+            self._hurry(listener)
         since = listener.known(channel)
         if since is not None:
             missed = self._plan.replay(channel, since)
             if missed:
                 frames = b"".join([framed(channel, value).frame for value in missed])
-                listener.send(frames, replay=True)
+                self._send(listener, frames, replay=True)
         subscriptions = self._listeners.setdefault(listener, _Subscriptions())
         subscriptions.channels |= {channel}
         subscriptions.had[channel] = self._joined = self._plan.seq
@@ -121,6 +127,11 @@ class Hub:
         self._published = max((event.seq for event in events), default=0) or self._published
         if self._pending and self._timer is None:
             self._flush()
+
+    @property
+    def published(self) -> int:
+        """The last change that was published; the plan may be ahead by a moment."""
+        return self._published
 
     def ask(self) -> None:
         """Ask every listener whether what it was sent has arrived, as soon as nothing is
@@ -186,7 +197,21 @@ class Hub:
         for _ in range(min(SLICE, len(self._parcels))):
             listener, buffer = self._parcels.popleft()
             if buffer:
-                listener.send(buffer)
+                self._send(listener, buffer)
+
+    def _send(self, listener: Listener, buffer: bytes, *, replay: bool = False) -> None:
+        try:
+            listener.send(buffer, replay=replay)
+        except Exception:
+            log.exception("a listener failed, and is told no more")
+            self.leave(listener)
+
+    def _hurry(self, listener: Listener) -> None:
+        """Send one listener at once what is on its way to it."""
+        mine = [buffer for other, buffer in self._parcels if other is listener]
+        self._parcels = deque(each for each in self._parcels if each[0] is not listener)
+        for buffer in mine:
+            self._send(listener, buffer)
 
 
 def joined(events: list[Event], channels: frozenset[str], had: Mapping[str, int]) -> bytes:

@@ -17,6 +17,8 @@ from gantt_tornado.database import ANY, Database
 from gantt_tornado.entities import ENTITIES, Change, Counter, Entity
 from gantt_tornado.merge import Diff
 
+#: Columns that no history needs.
+_UNREAD: Final = ("project", "seen", "previous", "request")
 #: Journal lines deleted in one go, so that no write waits long for it.
 PRUNED_AT_ONCE: Final = 500
 
@@ -45,8 +47,9 @@ class Committed:
 
     ``root`` is the change that was asked for: its own ``seq``, but for what a delete
     took with it. ``seen`` is the ``_rev`` that the item had on the writer's screen, 0
-    where it is unknown. ``item`` is the item's JSON, empty for a delete; ``parent`` and
-    ``sortorder`` say where a task stands. ``at`` is in milliseconds since 1970.
+    where it is unknown, and ``previous`` its revision before. ``item`` is the item's
+    JSON, empty for a delete; ``parent`` and ``sortorder`` say where a task stands. ``at``
+    is in milliseconds since 1970.
     """
 
     seq: int
@@ -59,6 +62,7 @@ class Committed:
     at: int
     fields: Diff
     seen: int = 0
+    previous: int = 0
     item: bytes = b""
     parent: int = 0
     sortorder: str = ""
@@ -71,11 +75,19 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """What a merge has to know of a change that its writer may not have seen."""
+    """What a merge has to know of a change that its writer may not have seen.
+
+    ``previous`` is the item's change before this one, remembered or not.
+    """
 
     fields: Diff
     author: Author
     seen: int
+    previous: int
+
+    def is_of(self, device: str, rev: int) -> bool:
+        """Whether a page made the change while it had the item at ``rev``."""
+        return self.author.device == device and self.seen == rev
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +115,13 @@ class Journal:
         )
         self._sql_record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
         self._sql_later = compile(
-            Change.select(Change.fields, Change.user, Change.device, Change.seen)
+            Change.select(Change.fields, Change.user, Change.device, Change.seen, Change.previous)
             .where(Change.item_id == ANY, Change.seq > ANY)
             .order_by(Change.seq.desc())
         )
-        self._sql_known = compile(Change.select(Change.seq).where(Change.item_id == ANY).limit(1))
+        self._sql_known = compile(
+            Change.select(Change.seq).where(Change.item_id == ANY, Change.entity == ANY).limit(1)
+        )
         self._sql_added = compile(
             Change.select(Change.item_id).where(
                 Change.request == ANY, Change.request != SQL("''"), Change.project == ANY
@@ -119,7 +133,7 @@ class Journal:
             )
         )
         self._sql_oldest = compile(Change.select(fn.MIN(Change.seq)))
-        read = [f for f in Change._meta.sorted_fields if f.name not in ("project", "request")]
+        read = [f for f in Change._meta.sorted_fields if f.name not in _UNREAD]
         lines = Change.select(*read)
         here = lines.where(Change.project == ANY)
         self._sql_line = compile(here.where(Change.seq == ANY))
@@ -149,7 +163,9 @@ class Journal:
             )
             .group_by(Change.item_id)
         )
-        self._sql_ages = compile(Change.select(Change.seq, Change.at).order_by(Change.seq).limit(1))
+        self._sql_ages = compile(
+            Change.select(Change.seq, Change.root, Change.at).order_by(Change.seq).limit(1)
+        )
         self._sql_prune = compile(Change.delete().where(Change.seq <= ANY))
 
     def seq(self) -> int:
@@ -165,9 +181,9 @@ class Journal:
         oldest = self._one(self._sql_oldest)[0]
         return self.seq() if oldest is None else int(oldest) - 1
 
-    def knows(self, id: int) -> bool:
+    def knows(self, entity: Entity, id: int) -> bool:
         """Whether an item of this id has ever been, as far as remembered."""
-        return self._one(self._sql_known, id, 1) is not None
+        return self._one(self._sql_known, id, entity.name, 1) is not None
 
     def added_by(self, project: str, request: str) -> int | None:
         """The id of the item that a request with this ``Idempotency-Key`` added."""
@@ -191,6 +207,7 @@ class Journal:
                 change.author.user,
                 change.author.device,
                 change.seen,
+                change.previous,
                 change.at,
                 request,
                 orjson.dumps(change.fields).decode(),
@@ -200,8 +217,8 @@ class Journal:
     def later(self, id: int, seq: int) -> list[Later]:
         """The changes of an item after ``seq``, newest first."""
         return [
-            Later(orjson.loads(fields), Author(user, device), seen)
-            for fields, user, device, seen in self._execute(self._sql_later, (id, seq))
+            Later(orjson.loads(fields), Author(user, device), seen, previous)
+            for fields, user, device, seen, previous in self._execute(self._sql_later, (id, seq))
         ]
 
     def line(self, project: str, seq: int) -> Committed | None:
@@ -237,21 +254,24 @@ class Journal:
         Returns how many went; when it is not 0, there may be more.
         """
         enough = self.seq() - keep
-        last = count = 0
-        for seq, at in self._execute(self._sql_ages, (PRUNED_AT_ONCE,)).fetchall():
+        expired: list[tuple[int, int]] = []
+        for seq, root, at in self._execute(self._sql_ages, (PRUNED_AT_ONCE,)).fetchall():
             if seq > enough and at >= before:
                 break
-            last, count = seq, count + 1
-        if count:
-            self._execute(self._sql_prune, (last,))
-        return count
+            expired.append((seq, root))
+        if not expired:
+            return 0
+        # What a delete took with it is forgotten with it, or undo would bring back half.
+        last = expired[-1][0]
+        whole = [root for _, root in expired if root <= last]
+        return int(self._execute(self._sql_prune, (max(whole, default=expired[0][1]),)).rowcount)
 
     def _one(self, sql: str, *params: Any) -> Any:
         return self._execute(sql, params).fetchone()
 
 
 def _committed(project: str, line: tuple[Any, ...]) -> Committed:
-    seq, root, entity, id, action, user, device, seen, at, fields = line
+    seq, root, entity, id, action, user, device, at, fields = line
     author = Author(user, device)
     changed: Diff = orjson.loads(fields)
-    return Committed(seq, root, project, ENTITIES[entity], id, action, author, at, changed, seen)
+    return Committed(seq, root, project, ENTITIES[entity], id, action, author, at, changed)

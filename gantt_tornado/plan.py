@@ -258,6 +258,13 @@ class Plan:
         """The item's JSON, or None where there is none."""
         return self._sequences[entity.name].get(id)
 
+    def knows(self, entity: Entity, id: int) -> bool:
+        """Whether there is such an item, or was, as far as remembered."""
+        touched = self._touched.get(id)
+        return id in self._sequences[entity.name] or (
+            touched is not None and touched.entity is entity
+        )
+
     def stands_last(self, id: int) -> bool:
         """Whether a task is the last in its branch."""
         return self._tree.sibling(id, self._tree.index(id) + 1) is None
@@ -289,8 +296,12 @@ class Plan:
         Whoever is away just now has missed them, so for a replay the item counts as
         touched once more: half a step behind the last change.
         """
-        known = self._touched.pop(id, None)
         deleted = self.item(entity, id) is None
+        known = self._touched.get(id)
+        if deleted and (known is None or known.entity is not entity):
+            # It never was, or is something else.
+            return []
+        self._touched.pop(id, None)
         reparented = known.reparented if known else 0
         self._touched[id] = Touched(self.seq + 0.5, entity, deleted, reparented)
         return [protocol.deleted_value(entity.name, id)] if deleted else self.upsert(entity, id)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from gantt_tornado.auth import User
+from gantt_tornado.errors import GanttError
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,12 @@ class Services:
         self._methods[name] = method
 
     def constant(self, name: str, value: Any) -> None:
-        """Hand a JSON value to every page, which reads it as ``remote.data[name]``."""
+        """Hand a JSON value to every page, which reads it as ``remote.data[name]``.
+
+        Raises:
+            TypeError: it is not JSON.
+        """
+        orjson.dumps(value)
         self._constants[name] = value
 
     def handshake(self) -> dict[str, Any]:
@@ -69,6 +75,8 @@ class Services:
                 data = await data
             # Else what is no JSON would fail the answers to all calls of the frame.
             orjson.dumps(data)
+        except GanttError as error:
+            return _failed(call, error.message)
         except Exception:
             log.exception("the remote call %s failed", call.get("name"))
             return _failed(call, "the call failed")

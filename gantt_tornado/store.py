@@ -197,10 +197,12 @@ class Store:
             Conflict: the result would break a rule of the plan.
         """
         row = self._find(entity, project, id)
+        sent = edit
         if edit.rev is None and author.device and self.journal.added_on(id, author.device):
             # The client skips the echo of its own new row, and with it the first _rev.
             edit = replace(edit, rev=id)
         later = self._later(row, edit, author)
+        dropped = bool(edit.target) and not _is_stale(row, sent, later)
         changed = merge.changed(merge.seen_by(row.state, later), edit.values)
         touched = merge.DATES & changed.keys()
         if entity.dated and touched:
@@ -208,8 +210,11 @@ class Store:
         state = {**row.state, **changed}
         self._check_changed(entity, project, row, state)
         if entity.ordered:
-            state |= self._moved(project, row, state, edit, later)
+            state |= self._moved(project, row, state, edit.target if dropped else "")
         diff = merge.diff(row.state, state)
+        if dropped:
+            # Also where it is the same neighbour again: the next resend of it is stale.
+            diff["target"] = [row.state.get("target"), edit.target]
         if not diff:
             item = self.encode(entity, row)
             return self._outcome(entity, id, author, (), item, edit, state)
@@ -249,7 +254,7 @@ class Store:
         except NotFound:
             raise Conflict(f"This {entity.name} has been deleted since.") from None
         later = self.journal.later(change.id, change.seq)
-        fields = merge.whole(change.fields)
+        fields = merge.whole(change.fields) & (row.state.keys() | change.fields.keys())
         for each in later:
             overlap = fields & merge.whole(each.fields)
             if overlap and author.is_other_than(each.author):
@@ -372,16 +377,14 @@ class Store:
 
     # The order of rows.
 
-    def _moved(
-        self, project: str, row: Row, state: State, edit: Edit, later: Sequence[tuple[Diff, bool]]
-    ) -> State:
+    def _moved(self, project: str, row: Row, state: State, target: str) -> State:
         """What a drop or a new parent changes in where the row stands."""
         moves: State = {}
         elsewhere = state["parent"] != row.state["parent"]
-        if edit.target and not _is_stale(row, edit, later):
-            moves["target"] = edit.target
+        if target:
+            moves["target"] = target
             current = None if elsewhere else row.state["sortorder"]
-            place = self._place(project, state["parent"], edit.target, row.id, current)
+            place = self._place(project, state["parent"], target, row.id, current)
             if place:
                 return {**moves, "sortorder": place}
         if elsewhere:
@@ -431,7 +434,7 @@ class Store:
             if found:
                 rev, fields, *columns = found
                 return Row(id, rev, self._state(entity, fields, columns))
-            if self.journal.knows(id):
+            if self.journal.knows(entity, id):
                 raise NotFound(f"This {entity.name} has been deleted.", deleted=True)
         raise NotFound(f"There is no such {entity.name}.")
 
@@ -446,17 +449,14 @@ class Store:
         one from before was overwritten by what brought the ``_rev``."""
         if edit.rev is None or edit.rev >= row.rev:
             return []
-        if edit.rev < self.journal.horizon():
-            # What others changed since cannot be told from what this writer changed.
+        changes = self.journal.later(row.id, edit.rev)
+        if not changes or changes[-1].previous > edit.rev:
+            # Some are forgotten, so what others changed cannot be told from what this
+            # writer changed.
             raise Conflict("This page is too old to save from. Please reload it.")
         return [
-            (
-                later.fields,
-                bool(author.device)
-                and later.author.device == author.device
-                and later.seen == edit.rev,
-            )
-            for later in self.journal.later(row.id, edit.rev)
+            (each.fields, bool(author.device) and each.is_of(author.device, edit.rev))
+            for each in changes
         ]
 
     def _dependents(self, entity: Entity, project: str, row: Row) -> list[tuple[Entity, Row]]:
@@ -518,6 +518,7 @@ class Store:
             self._now(),
             diff,
             seen,
+            row.rev if row else 0,
             entity.encode(id, seq, state, self._calendar),
             state.get("parent", 0),
             state.get("sortorder", ""),
@@ -534,7 +535,16 @@ class Store:
             self._execute(self._sql[entity.name].delete, (row.id,))
             fields = merge.diff(row.state, {})
             change = Committed(
-                seq, numbers[-1], project, entity, row.id, "delete", author, at, fields
+                seq,
+                numbers[-1],
+                project,
+                entity,
+                row.id,
+                "delete",
+                author,
+                at,
+                fields,
+                previous=row.rev,
             )
             self.journal.record(change)
             changes.append(change)
@@ -566,6 +576,6 @@ def _is_stale(row: Row, edit: Edit, later: Sequence[tuple[Diff, bool]]) -> bool:
     It keeps ``target`` until an echo clears it. A page whose ``_rev`` is the latest has
     had that echo, so its target is a new drop even onto the same neighbour.
     """
-    if edit.rev is None:
-        return bool(edit.target == row.state.get("target"))
+    if edit.rev is None and edit.target == row.state.get("target"):
+        return True
     return any(edit.target == fields["target"][1] for fields, _ in later if "target" in fields)

@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, TypeVar
 from peewee import DatabaseError, DataError, IntegrityError, ProgrammingError
 
 from gantt_tornado.database import Database
-from gantt_tornado.errors import Unavailable
+from gantt_tornado.errors import StartError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -112,11 +112,12 @@ class Writer:
         try:
             self._database.open()
             prepared = prepare()
+        except (ArithmeticError, LookupError, TypeError, ValueError, DatabaseError) as error:
+            # What lies in the file is not what we wrote.
+            self._refuse(started, StartError(f"cannot read the database: {error}"))
+            return
         except BaseException as error:
-            # Nobody will take a job from the queue.
-            self._closing = True
-            self._database.close()
-            self._call(_fail, started, error)
+            self._refuse(started, error)
             return
         self._call(_succeed, started, prepared)
         try:
@@ -124,6 +125,12 @@ class Writer:
                 self._run(batch)
         finally:
             self._database.close()
+
+    def _refuse(self, started: asyncio.Future[Any], error: BaseException) -> None:
+        # Nobody will take a job from the queue.
+        self._closing = True
+        self._database.close()
+        self._call(_fail, started, error)
 
     def _take(self) -> list[Job[Any]]:
         """The jobs of the next batch; none when there is nothing left to do."""

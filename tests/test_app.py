@@ -235,3 +235,24 @@ class TestSettings:
         tasks = [await gantt.add("task", text="x" * 2000) for _ in range(3)]
         gantt.headers["Accept-Encoding"] = "gzip"
         assert (await gantt.get()).json["tasks"] == tasks
+
+
+@pytest.mark.gen_test
+class TestLog:
+    @pytest.fixture
+    def logged(self):
+        return []
+
+    @pytest.fixture
+    def app(self, backend, logged):
+        def log(handler):
+            logged.append((handler.request.method, handler.get_status()))
+
+        return make_app(backend, log_function=log)
+
+    async def test_an_applications_own_log_gets_every_request(self, gantt, logged):
+        task = await gantt.add("task")
+        await gantt.put(f"/data/task/{task['id']}", {"text": "Dig"})
+        await gantt.put("/data/task/99", {"text": "Dig"})
+        await gantt.get()
+        assert logged == [("POST", 200), ("PUT", 200), ("PUT", 404), ("GET", 200)]

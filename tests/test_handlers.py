@@ -354,17 +354,20 @@ class TestTooLarge:
         return {"max_body": 2048}
 
     @pytest.mark.parametrize("size", [3_000, 3_000_000])
-    @pytest.mark.parametrize("path", ["/data/task", "/data"])
-    async def test_a_body_over_the_limit(self, gantt, path, size):
-        assert is_error(await gantt.post(path, {"text": "x" * size, **DATES}), 413)
+    @pytest.mark.parametrize(
+        "method, path", [("POST", "/data/task"), ("POST", "/data"), ("PUT", "/data/task/1")]
+    )
+    async def test_a_body_over_the_limit(self, gantt, method, path, size):
+        assert is_error(await gantt.request(method, path, {"text": "x" * size, **DATES}), 413)
 
-    async def test_a_chunked_body_over_the_limit(self, gantt):
+    @pytest.mark.parametrize("method, path", [("POST", "/data/task"), ("PUT", "/data/task/1")])
+    async def test_a_chunked_body_over_the_limit(self, gantt, method, path):
         async def produce(write):
             for _ in range(40):
                 await write(b"x" * 50_000)
 
-        url = gantt.url + "/data/task"
-        request = HTTPRequest(url, "POST", gantt.headers, body_producer=produce)
+        url = gantt.url + path
+        request = HTTPRequest(url, method, gantt.headers, body_producer=produce)
         response = await gantt.http.fetch(request, raise_error=False)
         assert response.code == 413 and orjson.loads(response.body)["action"] == "error"
 
@@ -376,9 +379,10 @@ class TestTooLarge:
         assert (await gantt.get()).json["seq"] == 0
 
     @pytest.mark.parametrize("token", ["wrong", ""])
-    async def test_a_stranger_with_a_large_body_learns_why(self, gantt, token):
+    @pytest.mark.parametrize("method, path", [("POST", "/data/task"), ("PUT", "/data/task/1")])
+    async def test_a_stranger_with_a_large_body_learns_why(self, gantt, method, path, token):
         stranger = gantt.having(Remote_Token=token)
-        assert is_error(await stranger.post("/data/task", {"text": "x" * 3_000_000}), 403)
+        assert is_error(await stranger.request(method, path, {"text": "x" * 3_000_000}), 403)
 
 
 class TestRights:
@@ -443,9 +447,12 @@ class TestNobodyReads:
 class TestOrigins:
     """A browser adds cookies to what another host's page sends; the stock client adds none."""
 
-    @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:1"])
-    async def test_a_page_of_another_host_may_not_write(self, gantt, origin):
-        answer = await gantt.having(Origin=origin).post("/data/task", DATES)
+    @pytest.mark.parametrize(
+        "origin", ["https://evil.example", "null", "http://localhost:1", "http://["]
+    )
+    @pytest.mark.parametrize("method, path", [("POST", "/data/task"), ("PUT", "/data/task/1")])
+    async def test_a_page_of_another_host_may_not_write(self, gantt, method, path, origin):
+        answer = await gantt.having(Origin=origin).request(method, path, DATES)
         assert is_error(answer, 403)
 
     async def test_our_own_page_may_write(self, gantt):
@@ -457,9 +464,10 @@ class TestOrigins:
         assert answer.status == 200
         assert answer.headers["Access-Control-Allow-Origin"] == "https://intranet.example"
 
-    async def test_a_listed_page_may_read_an_error_too(self, gantt):
-        answer = await gantt.having(Origin="https://intranet.example").post("/data/task", {})
-        assert answer.status == 400
+    @pytest.mark.parametrize("method, path", [("POST", "/data/task"), ("PUT", "/data/task/1")])
+    async def test_a_listed_page_may_read_an_error_too(self, gantt, method, path):
+        answer = await gantt.having(Origin="https://intranet.example").request(method, path, {})
+        assert answer.status in (400, 404)
         assert answer.headers["Access-Control-Allow-Origin"] == "https://intranet.example"
 
     async def test_another_page_may_not_read_the_answer(self, gantt):
@@ -490,9 +498,12 @@ class TestFailures:
         for name in ("insert", "update", "delete"):
             monkeypatch.setattr(backend._store, name, fail)
 
-    @pytest.mark.parametrize("method, path", [("POST", "/data/task"), ("DELETE", "/data/task/1")])
+    @pytest.mark.parametrize(
+        "method, path",
+        [("POST", "/data/task"), ("PUT", "/data/task/1"), ("DELETE", "/data/task/1")],
+    )
     async def test_a_store_that_raises(self, gantt, broken, logged_errors, method, path):
-        answer = await gantt.request(method, path, DATES if method == "POST" else None)
+        answer = await gantt.request(method, path, None if method == "DELETE" else DATES)
         assert is_error(answer, 500)
         assert b"private" not in answer.body
 
@@ -529,9 +540,19 @@ class TestFailures:
 
     async def test_a_token_in_the_query_is_not_logged(self, gantt, gantt_token, caplog):
         stranger = gantt.anonymous()
-        for path in ("/data", "/data/", "/data/task", "/data/history", "/api/v1", "/x", "/"):
+        for path in (
+            "/data",
+            "/data/",
+            "/data/task",
+            "/data/task/1",
+            "/data/history",
+            "/api/v1",
+            "/x",
+            "/",
+        ):
             await stranger.get(f"{path}?a=1&token={gantt_token}&b=2")
             await stranger.request("BREW", f"{path}?token={gantt_token}")
+            await stranger.put(f"{path}?token={gantt_token}")
         assert gantt_token not in caplog.text
 
     async def test_a_percent_encoded_token_is_not_logged(self, gantt, gantt_token, caplog):
@@ -1191,3 +1212,19 @@ async def test_a_request_that_is_no_http_harms_nobody(gantt):
     with pytest.raises(StreamClosedError):
         await stream.read_until(b"never")
     assert (await gantt.get()).status == 200
+
+
+async def test_a_connection_carries_one_request_after_another(gantt):
+    (a,) = await tasks(gantt, "a")
+    token = f"Host: x\r\nRemote-Token: {gantt.headers['Remote-Token']}\r\n"
+    stream = await connect(gantt)
+    for text in ("A", "B"):
+        body = f'{{"text":"{text}"}}'
+        head = f"PUT /data/task/{a} HTTP/1.1\r\n{token}Content-Length: {len(body)}\r\n\r\n"
+        await stream.write((head + body).encode())
+    await stream.write(f"GET /data HTTP/1.1\r\n{token}Connection: close\r\n\r\n".encode())
+    received = await stream.read_until_close()
+    assert received.count(b"HTTP/1.1 200 OK") == 3
+    assert (
+        received.index(b'"text":"A"') < received.index(b'"text":"B"') < received.index(b'"seq":3')
+    )

@@ -183,13 +183,10 @@ class TestOpening:
         assert (await gantt.get()).status == 200
         assert not calls
 
-    async def test_a_page_of_another_host_is_refused(self, listen):
+    @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://["])
+    async def test_a_page_of_another_host_is_refused(self, listen, origin):
         with pytest.raises(HTTPClientError, match="403"):
-            await listen.open(headers={"Origin": "https://evil.example"})
-
-    async def test_a_page_of_nowhere_is_refused(self, listen):
-        with pytest.raises(HTTPClientError, match="403"):
-            await listen.open(headers={"Origin": "null"})
+            await listen.open(headers={"Origin": origin})
 
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
     async def test_a_page_that_the_browser_calls_foreign_is_refused(self, listen, site):

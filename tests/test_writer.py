@@ -332,8 +332,8 @@ def test_a_database_that_cannot_be_opened_is_told_to_whoever_starts() -> None:
 def test_a_preparation_that_fails_is_told_to_whoever_starts() -> None:
     async def scene() -> None:
         written = Written()
-        with pytest.raises(KeyError):
-            await written.writer.start(fail(KeyError("x")))
+        with pytest.raises(RuntimeError):
+            await written.writer.start(fail(RuntimeError("x")))
         await written.writer.close()
 
     asyncio.run(scene())
@@ -342,8 +342,8 @@ def test_a_preparation_that_fails_is_told_to_whoever_starts() -> None:
 def test_a_preparation_that_fails_frees_the_file(tmp_path: Any) -> None:
     async def scene() -> None:
         written = Written(f"sqlite:///{tmp_path}/plan.db")
-        with pytest.raises(KeyError):
-            await written.writer.start(fail(KeyError("x")))
+        with pytest.raises(RuntimeError):
+            await written.writer.start(fail(RuntimeError("x")))
         await written.writer.close()
         again = Database(f"sqlite:///{tmp_path}/plan.db")
         again.open()

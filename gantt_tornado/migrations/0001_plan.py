@@ -43,6 +43,7 @@ def up(migrator, db):
         user = TextField()
         device = TextField()
         seen = BigIntegerField()
+        previous = BigIntegerField()
         at = BigIntegerField()
         request = TextField()
         fields = TextField()

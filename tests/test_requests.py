@@ -1,0 +1,142 @@
+"""What a request says, apart from who carries it."""
+
+import pytest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+
+from gantt_tornado import Backend, Config
+from gantt_tornado.errors import BadRequest, Forbidden, NotFound, TooLarge
+from gantt_tornado.requests import (
+    LONGEST_DEVICE,
+    Body,
+    author,
+    bearer,
+    check_same_origin,
+    error_body,
+    item_id,
+    read_fields,
+    read_form,
+    read_json,
+    summary,
+)
+
+
+class Connection:
+    """As much of Tornado's as a request needs."""
+
+    context = None
+    limit = 0
+
+    def set_max_body_size(self, limit: int) -> None:
+        self.limit = limit
+
+
+def request(uri: str = "/", **headers: str) -> HTTPServerRequest:
+    named = HTTPHeaders({"Host": "here.example"})
+    named.update({name.replace("_", "-"): value for name, value in headers.items()})
+    start = RequestStartLine("PUT", uri, "HTTP/1.1")
+    made = HTTPServerRequest(headers=named, connection=Connection(), start_line=start)
+    made.remote_ip = "192.0.2.1"
+    return made
+
+
+@pytest.fixture
+def backend() -> Backend:
+    return Backend(Config(database="sqlite:///:memory:", origins=("https://listed.example",)))
+
+
+@pytest.mark.parametrize(
+    "query", ["token=secret", "a=1&token=secret&b=2", "%74oken=secret", "to%6ben=secret&x=1"]
+)
+def test_the_log_has_no_token(query: str) -> None:
+    assert "secret" not in summary(request(f"/data?{query}"))
+
+
+@pytest.mark.parametrize("uri", ["/data", "/data?a=1", "/data?mytoken=1", "/data?token"])
+def test_the_log_has_the_rest(uri: str) -> None:
+    assert summary(request(uri)) == f"PUT {uri} (192.0.2.1)"
+
+
+def test_a_body_comes_in_pieces() -> None:
+    body = Body(request(), 10)
+    for chunk in (b"abc", b"", b"def"):
+        body.take(chunk)
+    assert body.read() == b"abcdef"
+
+
+def test_a_body_up_to_the_limit_is_read() -> None:
+    body = Body(request(), 3)
+    body.take(b"abc")
+    assert body.read() == b"abc"
+
+
+def test_a_body_beyond_the_limit_is_refused_and_not_kept() -> None:
+    body = Body(request(), 3)
+    for _ in range(3):
+        body.take(b"abc")
+    with pytest.raises(TooLarge):
+        body.read()
+    assert body._chunks == [b"abc"]
+
+
+@pytest.mark.parametrize("origin", ["http://here.example", "https://listed.example"])
+def test_our_own_pages_and_the_listed_may_write(backend: Backend, origin: str) -> None:
+    check_same_origin(backend, request(Origin=origin))
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://here.example:1"])
+def test_a_page_of_another_host_may_not(backend: Backend, origin: str) -> None:
+    with pytest.raises(Forbidden):
+        check_same_origin(backend, request(Origin=origin))
+
+
+def test_no_token_is_nobody(backend: Backend) -> None:
+    assert bearer(backend, "") is None
+
+
+def test_a_wrong_token_is_refused(backend: Backend) -> None:
+    with pytest.raises(Forbidden):
+        bearer(backend, "wrong")
+
+
+def test_an_author_is_a_user_at_a_page(backend: Backend) -> None:
+    user = bearer(backend, "token")
+    assert author(request(Remote_Device="d" * 1000), user).device == "d" * LONGEST_DEVICE
+
+
+@pytest.mark.parametrize("error, code", [(NotFound("x"), "not-found"), (None, "http-500")])
+def test_every_error_has_an_action_a_code_and_a_message(error: Exception, code: str) -> None:
+    body = error_body(500, error)
+    assert (body["action"], body["code"]) == ("error", code) and body["message"]
+
+
+@pytest.mark.parametrize("id", ["", "-1", "1.5", "new", "\u0661", "9" * 19])
+def test_an_id_that_nobody_gave(id: str) -> None:
+    with pytest.raises(NotFound):
+        item_id("task", id)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"1", b"{", b"\xff"])
+def test_what_is_no_json_object(body: bytes) -> None:
+    with pytest.raises(BadRequest):
+        read_json(body)
+
+
+@pytest.mark.parametrize("body", [b"a=%FF", b"\xff=1", b"&".join([b"a=1"] * 10_001)])
+def test_what_is_no_form(body: bytes) -> None:
+    with pytest.raises(BadRequest):
+        read_form(body)
+
+
+def test_a_form_says_arrays_in_json_but_a_text_stays_one() -> None:
+    fields = read_fields(b"custom=[1]&text=[1]&odd=[1", {}, "task")
+    assert fields == {"custom": [1], "text": "[1]", "odd": "[1"}
+
+
+def test_json_is_known_by_its_type_or_its_brace() -> None:
+    assert read_fields(b' {"a":1}', {"Content-Type": "application/json"}, "task") == {"a": 1}
+    assert read_fields(b'{"a":1}', {}, "task") == {"a": 1}
+
+
+def test_fields_of_an_unknown_entity() -> None:
+    with pytest.raises(NotFound):
+        read_fields(b"{}", {}, "tree")
