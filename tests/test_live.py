@@ -88,7 +88,7 @@ class Recorder:
     def ask(self, seq):
         pass
 
-    def send(self, frames):
+    def send(self, frames, *, replay=False):
         self.notes.append([request.answered() for request in self.requests])
 
 

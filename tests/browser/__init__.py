@@ -1,0 +1,1 @@
+"""The released client in a real browser, in several tabs, against a real server."""

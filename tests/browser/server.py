@@ -1,0 +1,94 @@
+"""The server under test: a process of its own, and a REST client of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+#: The command as people start it, and the same with the README's snippet as a page.
+REAL = ROOT / "server.py"
+WITH_SNIPPET = Path(__file__).with_name("snippet_server.py")
+
+
+class Server:
+    """A server process on a database of its own; it can be killed and started again."""
+
+    def __init__(self, script: Path, folder: Path, **settings: object) -> None:
+        self._command = [sys.executable, str(script), f"--database=sqlite:///{folder}/plan.db"]
+        ours = {f"GANTT_{key.upper()}": json.dumps(value) for key, value in settings.items()}
+        self._env = os.environ | ours | {"PYTHONPATH": str(ROOT)}
+        self._log = folder / "server.log"
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, on the port of the first time."""
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [*self._command, f"--port={self.port}"],
+                env=self._env,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._reap()
+            raise AssertionError(f"the server did not start:\n{self.log()}")
+        self.port = int(line.rpartition(":")[2])
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._reap()
+
+    def stop(self) -> None:
+        """SIGTERM, and what a good server has then left behind: status 0, a clean log."""
+        self._process.terminate()
+        status = self._reap()
+        log = self.log()
+        assert status == 0, f"the server ended with {status}:\n{log}"
+        assert " ERROR " not in log and "Traceback" not in log, log
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def get(self, path: str = "/data") -> Any:
+        return self._request("GET", path)
+
+    def post(self, path: str, **fields: object) -> Any:
+        return self._request("POST", path, fields)
+
+    def put(self, path: str, **fields: object) -> Any:
+        return self._request("PUT", path, fields)
+
+    def delete(self, path: str) -> Any:
+        return self._request("DELETE", path)
+
+    def _request(self, method: str, path: str, fields: dict[str, object] | None = None) -> Any:
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if fields is None else json.dumps(fields).encode(),
+            headers={"Remote-Token": "token", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            body = response.read()
+        return json.loads(body) if body else None
+
+    def _reap(self) -> int:
+        status = self._process.wait(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        return status

@@ -1,0 +1,91 @@
+"""server.py with the README's snippet as a page beside the demo's, and two doors for tests.
+
+    GET /snippet        the snippet as the README has it
+    GET /since          the same with the ``since`` that the README recommends
+    POST /publish/NAME  an event of the application's own
+    GET /acks           how far each page is known to be
+
+It asks the pages more often how far they are, because a test waits for their answers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from tornado import web
+
+import gantt_tornado.backend
+from gantt_tornado import Backend, cli, routes
+
+README = Path(__file__).parents[2] / "README.md"
+
+LOAD = 'gantt.load("/data");'
+LISTEN = """\
+  const remoteEvents = new RemoteEvents("/api/v1", AUTH_TOKEN);
+  remoteEvents.on(remoteUpdates);"""
+LISTEN_SINCE = """\
+  let remoteEvents;
+  loaded.then((answer) => {
+    const { seq } = JSON.parse(answer.responseText);
+    remoteEvents = new RemoteEvents("/api/v1?since=" + seq, AUTH_TOKEN);
+    remoteEvents.on(remoteUpdates);
+  });"""
+
+
+def snippet() -> str:
+    """The first block of HTML in the README."""
+    block = re.search(r"```html\n(.*?)```", README.read_text("utf-8"), re.S)
+    assert block, "the README has no snippet"
+    return block[1]
+
+
+def with_since(page: str) -> str:
+    assert LOAD in page, "the README's snippet loads otherwise than expected here"
+    assert LISTEN in page, "the README's snippet listens otherwise than expected here"
+    return page.replace(LOAD, f"const loaded = {LOAD}").replace(LISTEN, LISTEN_SINCE)
+
+
+class Snippet(web.RequestHandler):
+    def initialize(self, body: str) -> None:
+        self._body = body
+
+    def get(self) -> None:
+        # The empty icon, so that the browser asks for none.
+        self.write(f'<!doctype html><link rel="icon" href="data:,">\n{self._body}')
+
+
+class Publish(web.RequestHandler):
+    def initialize(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def post(self, name: str) -> None:
+        self._backend.publish(name, json.loads(self.request.body))
+
+
+class Acks(web.RequestHandler):
+    def initialize(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def get(self) -> None:
+        self.write({url: page.arrived for url, page in self._backend.acks._pages.items()})
+
+
+def make_app(backend: Backend) -> web.Application:
+    page = snippet()
+    return web.Application(
+        [
+            ("/snippet", Snippet, {"body": page}),
+            ("/since", Snippet, {"body": with_since(page)}),
+            ("/publish/(.+)", Publish, {"backend": backend}),
+            ("/acks", Acks, {"backend": backend}),
+            *routes(backend),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    cli.make_app = make_app
+    gantt_tornado.backend.ASK_EVERY = 0.2  # type: ignore[misc]
+    raise SystemExit(cli.main())
