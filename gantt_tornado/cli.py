@@ -54,14 +54,19 @@ async def serve(config: Config) -> None:
         raise StartError(
             f"cannot listen on {config.address}:{config.port}: {error.strerror}"
         ) from None
-    backend = Backend(config)
-    await backend.start()
-    server = httpserver.HTTPServer(make_app(backend), xheaders=config.trust_proxy)
-    server.add_sockets(sockets)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
+    backend = Backend(config)
+    try:
+        await backend.start()
+    except StartError:
+        for socket in sockets:
+            socket.close()
+        raise
+    server = httpserver.HTTPServer(make_app(backend), xheaders=config.trust_proxy)
+    server.add_sockets(sockets)
     port = sockets[0].getsockname()[1]
     print(f"gantt-tornado {__version__} serves http://{_host(config.address)}:{port}", flush=True)
     await stop.wait()

@@ -267,7 +267,8 @@ class DataHandler(BodyHandler):
             return
         rows = [
             row_of(entity, sid, {key: form[f"{sid}_{key}"] for key in keys_of(form, sid)})
-            for sid in form["ids"].split(",")
+            for sid in dict.fromkeys(form["ids"].split(","))
+            if sid.isprintable()
         ]
         results = await self.backend.batch(entity.name, rows, author=self.author)
         self.answer(batch_answer(zip(rows, results, strict=True)), "text/xml; charset=UTF-8")

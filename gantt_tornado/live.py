@@ -20,6 +20,7 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.errors import BadRequest, Forbidden, TooLarge
 from gantt_tornado.handlers import Handler
 from gantt_tornado.protocol import Call, Subscribe, Unsubscribe
+from gantt_tornado.requests import host_of
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         if not self._upgrades():
             await super().prepare()
             return
+        origin = self.request.headers.get("Origin")
+        if origin is not None and not self.check_origin(origin) and not host_of(origin):
+            raise Forbidden("Pages of another host may not listen here.")
         try:
             self.user = await self.authenticated()
         except Forbidden:

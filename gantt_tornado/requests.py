@@ -68,8 +68,16 @@ def check_same_origin(backend: Backend, request: HTTPServerRequest) -> None:
     origin = request.headers.get("Origin")
     if origin is None or origin in backend.config.origins:
         return
-    if urlsplit(origin).netloc != request.headers.get("Host"):
+    if host_of(origin) != request.headers.get("Host"):
         raise Forbidden("Pages of another host may not write here.")
+
+
+def host_of(origin: str) -> str:
+    """The host in an ``Origin``, empty where there is none or it cannot be read."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def bearer(backend: Backend, token: str) -> User | None:

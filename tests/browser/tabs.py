@@ -71,7 +71,6 @@ class Tab:
 
     def leave(self) -> None:
         """Close the page and its sockets, and keep the window."""
-        self.page.context.set_offline(False)
         self.page.goto("about:blank")
         for event, listener in self._listeners.items():
             self.page.remove_listener(event, listener)
