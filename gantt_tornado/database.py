@@ -5,8 +5,10 @@ The rest of the house speaks peewee's portable SQL to what :class:`Database` hol
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
@@ -19,11 +21,22 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 #: Stands in a query for a value that comes when it is executed.
 ANY: Final = 0
+#: Makes SQL of a query.
+Compile = Callable[[Query], str]
+
+T = TypeVar("T")
+
 #: Marks our files, so that another program's database is never taken for one ("Gant").
 APPLICATION_ID: Final = 0x47616E74
 #: Seconds that a write waits for another process which holds SQLite's lock.
 BUSY_TIMEOUT: Final = 2
 _MAGIC: Final = b"SQLite format 3\0"
+
+
+@cache
+def _prepared(make: Callable[[Compile], Any]) -> Any:
+    context = SqliteDatabase(None).get_sql_context
+    return make(lambda query: str(context().sql(query).query()[0]))
 
 
 class Database:
@@ -60,13 +73,13 @@ class Database:
             self.close()
             raise
 
-    def compile(self, query: Query) -> str:
-        """A query's SQL, to be executed many times with values in place of its own.
+    def prepared(self, make: Callable[[Compile], T]) -> T:
+        """What ``make`` compiles, made once a process.
 
-        On the path of a write, building the query each time would cost more than SQLite.
+        Compiled SQL is executed many times with values in place of its own: on the path
+        of a write, building a query each time would cost more than SQLite.
         """
-        sql, _ = self.peewee.get_sql_context().sql(query).query()
-        return str(sql)
+        return cast(T, _prepared(make))
 
     def close(self) -> None:
         if not self.peewee.is_closed():

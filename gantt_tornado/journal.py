@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 from peewee import SQL, fn
 
-from gantt_tornado.database import ANY, Database
+from gantt_tornado.database import ANY, Compile, Database
 from gantt_tornado.entities import ENTITIES, Change, Counter, Entity
 from gantt_tornado.merge import Diff
 
@@ -103,57 +103,53 @@ class Touched:
     reparented: int = 0
 
 
-class Journal:
-    """The lines of the journal and the counter that numbers them."""
+class _Statements:
+    """The SQL of the journal."""
 
-    def __init__(self, database: Database) -> None:
-        self._execute = database.peewee.execute_sql
-        compile = database.compile
-        self._sql_seq = compile(Counter.select(Counter.seq))
-        self._sql_next = compile(
-            Counter.update({Counter.seq: Counter.seq + ANY}).returning(Counter.seq)
-        )
-        self._sql_record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
-        self._sql_later = compile(
+    def __init__(self, compile: Compile) -> None:
+        self.seq = compile(Counter.select(Counter.seq))
+        self.next = compile(Counter.update({Counter.seq: Counter.seq + ANY}).returning(Counter.seq))
+        self.record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
+        self.later = compile(
             Change.select(Change.fields, Change.user, Change.device, Change.seen, Change.previous)
             .where(Change.item_id == ANY, Change.seq > ANY)
             .order_by(Change.seq.desc())
         )
-        self._sql_known = compile(
+        self.known = compile(
             Change.select(Change.seq).where(Change.item_id == ANY, Change.entity == ANY).limit(1)
         )
-        self._sql_added = compile(
+        self.added = compile(
             Change.select(Change.item_id).where(
                 Change.request == ANY, Change.request != SQL("''"), Change.project == ANY
             )
         )
-        self._sql_added_on = compile(
+        self.added_on = compile(
             Change.select(Change.seq).where(
                 Change.seq == ANY, Change.item_id == ANY, Change.device == ANY
             )
         )
-        self._sql_oldest = compile(Change.select(fn.MIN(Change.seq)))
+        self.oldest = compile(Change.select(fn.MIN(Change.seq)))
         read = [f for f in Change._meta.sorted_fields if f.name not in _UNREAD]
         lines = Change.select(*read)
         here = lines.where(Change.project == ANY)
-        self._sql_line = compile(here.where(Change.seq == ANY))
+        self.line = compile(here.where(Change.seq == ANY))
         # What a delete took with it has an index of its own, since most changes took nothing.
         taken = here.where(Change.root == ANY, Change.root != Change.seq)
-        self._sql_taken = compile(taken.order_by(Change.seq.desc()))
+        self.taken = compile(taken.order_by(Change.seq.desc()))
         newest_first = here.where(Change.seq < ANY).order_by(Change.seq.desc())
-        self._sql_history = compile(newest_first.limit(1))
-        self._sql_history_of = compile(newest_first.where(Change.item_id == ANY).limit(1))
+        self.history = compile(newest_first.limit(1))
+        self.history_of = compile(newest_first.where(Change.item_id == ANY).limit(1))
         newest = (
             Change.select(fn.MAX(Change.seq).alias("seq"))
             .where(Change.project == ANY)
             .group_by(Change.item_id)
         )
-        self._sql_touched = compile(
+        self.touched = compile(
             Change.select(Change.item_id, Change.seq, Change.entity, Change.action)
             .join(newest, on=Change.seq == newest.c.seq)
             .order_by(Change.seq)
         )
-        self._sql_reparented = compile(
+        self.reparented = compile(
             Change.select(Change.item_id, fn.MAX(Change.seq))
             .where(
                 Change.project == ANY,
@@ -163,40 +159,48 @@ class Journal:
             )
             .group_by(Change.item_id)
         )
-        self._sql_ages = compile(
+        self.ages = compile(
             Change.select(Change.seq, Change.root, Change.at).order_by(Change.seq).limit(1)
         )
-        self._sql_prune = compile(Change.delete().where(Change.seq <= ANY))
+        self.prune = compile(Change.delete().where(Change.seq <= ANY))
+
+
+class Journal:
+    """The lines of the journal and the counter that numbers them."""
+
+    def __init__(self, database: Database) -> None:
+        self._execute = database.peewee.execute_sql
+        self._sql = database.prepared(_Statements)
 
     def seq(self) -> int:
         """The number of the last change."""
-        return int(self._one(self._sql_seq)[0])
+        return int(self._one(self._sql.seq)[0])
 
     def next(self) -> int:
         """A number for a change. Inside a transaction no other writer gets one."""
-        return int(self._one(self._sql_next, 1)[0])
+        return int(self._one(self._sql.next, 1)[0])
 
     def horizon(self) -> int:
         """The last change that has been forgotten."""
-        oldest = self._one(self._sql_oldest)[0]
+        oldest = self._one(self._sql.oldest)[0]
         return self.seq() if oldest is None else int(oldest) - 1
 
     def knows(self, entity: Entity, id: int) -> bool:
         """Whether an item of this id has ever been, as far as remembered."""
-        return self._one(self._sql_known, id, entity.name, 1) is not None
+        return self._one(self._sql.known, id, entity.name, 1) is not None
 
     def added_by(self, project: str, request: str) -> int | None:
         """The id of the item that a request with this ``Idempotency-Key`` added."""
-        found = self._one(self._sql_added, request, project)
+        found = self._one(self._sql.added, request, project)
         return int(found[0]) if found else None
 
     def added_on(self, id: int, device: str) -> bool:
         """Whether an item was added by this page: its id is the number of that change."""
-        return self._one(self._sql_added_on, id, id, device) is not None
+        return self._one(self._sql.added_on, id, id, device) is not None
 
     def record(self, change: Committed, request: str = "") -> None:
         self._execute(
-            self._sql_record,
+            self._sql.record,
             (
                 change.seq,
                 change.root,
@@ -218,33 +222,33 @@ class Journal:
         """The changes of an item after ``seq``, newest first."""
         return [
             Later(orjson.loads(fields), Author(user, device), seen, previous)
-            for fields, user, device, seen, previous in self._execute(self._sql_later, (id, seq))
+            for fields, user, device, seen, previous in self._execute(self._sql.later, (id, seq))
         ]
 
     def line(self, project: str, seq: int) -> Committed | None:
         """One change, None where it was never made or is forgotten."""
-        found = self._one(self._sql_line, project, seq)
+        found = self._one(self._sql.line, project, seq)
         return _committed(project, found) if found else None
 
     def group(self, project: str, root: int) -> list[Committed]:
         """A change with all that it took with it, last first."""
         asked = self.line(project, root)
-        taken = self._execute(self._sql_taken, (project, root)).fetchall()
+        taken = self._execute(self._sql.taken, (project, root)).fetchall()
         return [asked, *(_committed(project, line) for line in taken)] if asked else []
 
     def history(self, project: str, before: int, limit: int, item: int | None) -> list[Committed]:
         """Changes before number ``before``, newest first, of all items or of one."""
         if item is None:
-            found = self._execute(self._sql_history, (project, before, limit))
+            found = self._execute(self._sql.history, (project, before, limit))
         else:
-            found = self._execute(self._sql_history_of, (project, before, item, limit))
+            found = self._execute(self._sql.history_of, (project, before, item, limit))
         return [_committed(project, line) for line in found.fetchall()]
 
     def touched(self, project: str) -> Iterator[tuple[int, Touched]]:
         """The last change of each item, oldest first."""
         params = (project, "task", "update", '%"parent":%')
-        reparented = dict(self._execute(self._sql_reparented, params).fetchall())
-        for id, seq, entity, action in self._execute(self._sql_touched, (project,)):
+        reparented = dict(self._execute(self._sql.reparented, params).fetchall())
+        for id, seq, entity, action in self._execute(self._sql.touched, (project,)):
             yield id, Touched(seq, ENTITIES[entity], action == "delete", reparented.get(id, 0))
 
     def prune(self, before: int, keep: int) -> int:
@@ -255,7 +259,7 @@ class Journal:
         """
         enough = self.seq() - keep
         expired: list[tuple[int, int]] = []
-        for seq, root, at in self._execute(self._sql_ages, (PRUNED_AT_ONCE,)).fetchall():
+        for seq, root, at in self._execute(self._sql.ages, (PRUNED_AT_ONCE,)).fetchall():
             if seq > enough and at >= before:
                 break
             expired.append((seq, root))
@@ -264,7 +268,7 @@ class Journal:
         # What a delete took with it is forgotten with it, or undo would bring back half.
         last = expired[-1][0]
         whole = [root for _, root in expired if root <= last]
-        return int(self._execute(self._sql_prune, (max(whole, default=expired[0][1]),)).rowcount)
+        return int(self._execute(self._sql.prune, (max(whole, default=expired[0][1]),)).rowcount)
 
     def _one(self, sql: str, *params: Any) -> Any:
         return self._execute(sql, params).fetchone()

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
-from peewee import Query, fn
+from peewee import fn
 
 from gantt_tornado import dates, merge, rank
-from gantt_tornado.database import ANY, Database
+from gantt_tornado.database import ANY, Compile, Database
 from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import (
     DEFAULT_PROJECT,
@@ -67,7 +67,7 @@ class Row:
 class _Statements:
     """The SQL of one entity, compiled once."""
 
-    def __init__(self, compile: Callable[[Query], str], entity: Entity) -> None:
+    def __init__(self, compile: Compile, entity: Entity) -> None:
         model = entity.model
         columns = [getattr(model, name) for name in entity.columns]
         stored = [model.rev, model.fields, *columns]
@@ -87,6 +87,42 @@ class _Statements:
             field: compile(model.select(model.id).where(getattr(model, field) == ANY, here))
             for field in entity.references
         }
+
+
+def _entities(compile: Compile) -> dict[str, _Statements]:
+    return {entity.name: _Statements(compile, entity) for entity in ENTITIES.values()}
+
+
+class _Rules:
+    """The SQL behind the rules and the order of a plan, compiled once."""
+
+    def __init__(self, compile: Compile) -> None:
+        branch = (Task.project == ANY) & (Task.parent == ANY)
+        self.last = compile(Task.select(fn.MAX(Task.sortorder)).where(branch))
+        around = branch & (Task.id != ANY)
+        self.above = compile(
+            Task.select(Task.sortorder)
+            .where(around & (Task.sortorder < ""))
+            .order_by(Task.sortorder.desc())
+            .limit(1)
+        )
+        self.below = compile(
+            Task.select(Task.sortorder)
+            .where(around & (Task.sortorder > ""))
+            .order_by(Task.sortorder)
+            .limit(1)
+        )
+        self.taken = compile(Task.select(Task.id).where(around & (Task.sortorder == "")).limit(1))
+        others = Link.id != ANY
+        self.twins = compile(
+            Link.select(Link.fields).where(Link.source == ANY, Link.target == ANY, others)
+        )
+        start = Link.select(Link.target.alias("id")).where(Link.source == ANY, others)
+        after = start.cte("after", recursive=True, columns=("id",))
+        after = after.union(
+            Link.select(Link.target).join(after, on=Link.source == after.c.id).where(others)
+        )
+        self.waits = compile(after.select_from(after.c.id).where(after.c.id == ANY).limit(1))
 
 
 class Store:
@@ -109,36 +145,8 @@ class Store:
         self._execute = database.peewee.execute_sql
         self._calendar = calendar
         self._now = now
-        compile = database.compile
-        self._sql = {entity.name: _Statements(compile, entity) for entity in ENTITIES.values()}
-        branch = (Task.project == ANY) & (Task.parent == ANY)
-        self._sql_last = compile(Task.select(fn.MAX(Task.sortorder)).where(branch))
-        around = branch & (Task.id != ANY)
-        self._sql_above = compile(
-            Task.select(Task.sortorder)
-            .where(around & (Task.sortorder < ""))
-            .order_by(Task.sortorder.desc())
-            .limit(1)
-        )
-        self._sql_below = compile(
-            Task.select(Task.sortorder)
-            .where(around & (Task.sortorder > ""))
-            .order_by(Task.sortorder)
-            .limit(1)
-        )
-        self._sql_taken = compile(
-            Task.select(Task.id).where(around & (Task.sortorder == "")).limit(1)
-        )
-        others = Link.id != ANY
-        self._sql_twins = compile(
-            Link.select(Link.fields).where(Link.source == ANY, Link.target == ANY, others)
-        )
-        start = Link.select(Link.target.alias("id")).where(Link.source == ANY, others)
-        after = start.cte("after", recursive=True, columns=("id",))
-        after = after.union(
-            Link.select(Link.target).join(after, on=Link.source == after.c.id).where(others)
-        )
-        self._sql_waits = compile(after.select_from(after.c.id).where(after.c.id == ANY).limit(1))
+        self._sql = database.prepared(_Rules)
+        self._entities = database.prepared(_entities)
 
     # Writes.
 
@@ -315,7 +323,7 @@ class Store:
 
     def rows(self, entity: Entity, project: str = DEFAULT_PROJECT) -> Iterator[Row]:
         """All items of an entity, by id."""
-        for id, rev, fields, *columns in self._execute(self._sql[entity.name].all, (project,)):
+        for id, rev, fields, *columns in self._execute(self._entities[entity.name].all, (project,)):
             yield Row(id, rev, self._state(entity, fields, columns))
 
     def encode(self, entity: Entity, row: Row) -> bytes:
@@ -360,10 +368,10 @@ class Store:
         source, target = state["source"], state["target"]
         if source == target:
             raise Conflict("A task cannot be linked to itself.")
-        for (fields,) in self._execute(self._sql_twins, (source, target, id)):
+        for (fields,) in self._execute(self._sql.twins, (source, target, id)):
             if orjson.loads(fields).get("type") == state["type"]:
                 raise Conflict("These two tasks are linked in this way already.")
-        if self._one(self._sql_waits, target, id, id, source, 1):
+        if self._one(self._sql.waits, target, id, id, source, 1):
             raise Conflict(
                 "This link would close a circle: the task where it begins already waits, "
                 "directly or through others, for the task where it ends."
@@ -408,7 +416,7 @@ class Store:
         if beside["parent"] != parent:
             return None
         key = beside["sortorder"]
-        sql = self._sql_below if below else self._sql_above
+        sql = self._sql.below if below else self._sql.above
         found = self._one(sql, project, parent, id, key, 1)
         other = found[0] if found else None
         low, high = (key, other) if below else (other, key)
@@ -418,19 +426,19 @@ class Store:
 
     def _free(self, project: str, parent: int, sortorder: str, id: int) -> str:
         """A sort key itself, or the next to it where another row has it by now."""
-        if not self._one(self._sql_taken, project, parent, id, sortorder, 1):
+        if not self._one(self._sql.taken, project, parent, id, sortorder, 1):
             return sortorder
-        found = self._one(self._sql_below, project, parent, id, sortorder, 1)
+        found = self._one(self._sql.below, project, parent, id, sortorder, 1)
         return rank.between(sortorder, found[0] if found else None)
 
     def _end_of(self, project: str, parent: int) -> str:
-        return rank.between(self._one(self._sql_last, project, parent)[0], None)
+        return rank.between(self._one(self._sql.last, project, parent)[0], None)
 
     # Rows and journal.
 
     def _find(self, entity: Entity, project: str, id: int | str) -> Row:
         if isinstance(id, int) and 0 < id < 1 << 63:
-            found = self._one(self._sql[entity.name].find, id, project)
+            found = self._one(self._entities[entity.name].find, id, project)
             if found:
                 rev, fields, *columns = found
                 return Row(id, rev, self._state(entity, fields, columns))
@@ -469,7 +477,7 @@ class Store:
                 for field, name in other.references.items():
                     if name != pointed.name:
                         continue
-                    sql = self._sql[other.name].pointing[field]
+                    sql = self._entities[other.name].pointing[field]
                     for (id,) in self._execute(sql, (above.id, project)).fetchall():
                         if id not in found:
                             found[id] = (other, self._find(other, project, id))
@@ -502,11 +510,11 @@ class Store:
             {name: value for name, value in state.items() if name not in names}
         ).decode()
         if row is None:
-            self._execute(self._sql[entity.name].insert, (id, project, seq, fields, *columns))
+            self._execute(self._entities[entity.name].insert, (id, project, seq, fields, *columns))
         elif diff.keys().isdisjoint(names):
-            self._execute(self._sql[entity.name].update_fields, (seq, fields, id))
+            self._execute(self._entities[entity.name].update_fields, (seq, fields, id))
         else:
-            self._execute(self._sql[entity.name].update, (seq, fields, *columns, id))
+            self._execute(self._entities[entity.name].update, (seq, fields, *columns, id))
         change = Committed(
             seq,
             seq,
@@ -532,7 +540,7 @@ class Store:
         at = self._now()
         changes = []
         for seq, (entity, row) in zip(numbers, doomed, strict=True):
-            self._execute(self._sql[entity.name].delete, (row.id,))
+            self._execute(self._entities[entity.name].delete, (row.id,))
             fields = merge.diff(row.state, {})
             change = Committed(
                 seq,
