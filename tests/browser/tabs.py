@@ -16,7 +16,7 @@ from .server import Server
 
 PROBE: Final = Path(__file__).with_name("probe.js")
 #: Seconds after which what was waited for counts as missing.
-PATIENCE: Final = 10.0
+PATIENCE: Final = 20.0
 
 #: Where each kind of page is served: the project's, and the README's snippet.
 PATHS: Final = {"page": "/", "snippet": "/snippet", "since": "/since"}
