@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from gantt_tornado import Backend, Config, GanttError
 from gantt_tornado.errors import Conflict, NotFound
 from gantt_tornado.journal import Author
+from tests import support  # noqa: F401  (the profile of hypothesis)
 
 
 class Clock(selectors.DefaultSelector):
@@ -69,7 +70,7 @@ class Socket:
 
     def close(self, code: int | None = None, reason: str | None = None) -> None: ...
 
-    def send(self, frames: bytes) -> None:
+    def send(self, frames: bytes, *, replay: bool = False) -> None:
         arrives = max(self.page.loop.time() + self.page.latency(), self.page.last_arrival)
         self.page.last_arrival = arrives
         for text in payloads(frames):
@@ -494,9 +495,8 @@ class ConvergenceOfBareSnippets(Convergence):
 
 
 RUNS = settings(
-    max_examples=40,
-    stateful_step_count=30,
-    deadline=None,
+    max_examples=60,
+    stateful_step_count=40,
     suppress_health_check=list(HealthCheck),
 )
 TestConvergence = Convergence.TestCase
