@@ -42,6 +42,8 @@ Authenticate = Callable[[Any], User | Awaitable[User | None] | None]
 PRUNE_EVERY: Final = 60.0
 #: Seconds between two questions to every page how far it got.
 ASK_EVERY: Final = 5.0
+#: Sockets that may open in one turn of the loop.
+AT_ONCE: Final = 8
 #: Seconds between two tellings of how many people are connected.
 PRESENCE_EVERY: Final = 0.5
 
@@ -96,6 +98,8 @@ class Backend:
         self.plan = Plan()
         self.hub = Hub(self.plan)
         self.loads = Loads(self.plan)
+        #: Sockets pass it a few at a time.
+        self.door = asyncio.Semaphore(AT_ONCE)
         self.connections: set[Connection] = set()
         self._calendar = self.config.calendar
         self._database = Database(self.config.database)
@@ -117,7 +121,10 @@ class Backend:
         self._store, self.plan = await self._writer.start(self._open)
         self.hub = Hub(self.plan)
         self.loads = Loads(self.plan)
-        self._tasks = [asyncio.create_task(self._prune()), asyncio.create_task(self._ask())]
+        self._tasks = [
+            asyncio.create_task(self._prune()),
+            asyncio.create_task(self._ask()),
+        ]
 
     async def close(self) -> None:
         """Finish what is queued, tell it, close every socket with 1001, close the database."""

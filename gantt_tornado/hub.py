@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 from gantt_tornado import protocol
@@ -21,9 +22,11 @@ from gantt_tornado.plan import Plan
 log = logging.getLogger(__name__)
 
 #: Seconds that events are collected after one was sent.
-WINDOW: Final = 0.075
+WINDOW: Final = 0.07
 #: Events in a window from which on successive updates of one item are reduced to the last.
 CROWDED: Final = 32
+#: Replays kept for others who ask for the same.
+MOST_REPLAYS: Final = 16
 #: Sends in a row; some thousands would hold the loop for tens of milliseconds.
 SLICE: Final = 500
 
@@ -83,7 +86,10 @@ class Hub:
         self._listeners: dict[Listener, _Subscriptions] = {}
         self._pending: list[Event] = []
         # Buffers on their way, in the order in which each listener must have them.
-        self._parcels: deque[tuple[Listener, bytes]] = deque()
+        self._parcels: deque[tuple[bytes, list[Listener]]] = deque()
+        # (channel, since) → frames, for the plan's version that they were made of.
+        self._replays: dict[tuple[str, int], bytes] = {}
+        self._replayed = -1
         self._timer: asyncio.TimerHandle | None = None
         self._published = plan.seq
         self._asking = False
@@ -101,12 +107,12 @@ class Hub:
             self._hurry(listener)
         since = listener.known(channel)
         if since is not None:
-            missed = self._plan.replay(channel, since)
+            missed = self._replay(channel, since)
             if missed:
-                frames = b"".join([framed(channel, value).frame for value in missed])
-                self._send(listener, frames, replay=True)
+                listener.send(missed, replay=True)
         subscriptions = self._listeners.setdefault(listener, _Subscriptions())
-        subscriptions.channels |= {channel}
+        channels = subscriptions.channels | {channel}
+        subscriptions.channels = _one(channels)
         subscriptions.had[channel] = self._joined = self._plan.seq
 
     def unsubscribe(self, listener: Listener, channel: str) -> None:
@@ -168,24 +174,28 @@ class Hub:
         if not under_way:
             self._send_slices()
 
-    def _addressed(self, events: list[Event]) -> list[tuple[Listener, bytes]]:
-        """Who gets which bytes."""
+    def _addressed(self, events: list[Event]) -> Iterator[tuple[bytes, list[Listener]]]:
+        """Which bytes go to whom, in slices."""
         numbers = [event.seq for event in events if event.seq]
         if numbers and min(numbers) <= self._joined:
             # Somebody joined after some of the events had been collected.
-            return [
-                (listener, joined(events, subscriptions.channels, subscriptions.had))
-                for listener, subscriptions in self._listeners.items()
-            ]
+            for listener, subscriptions in self._listeners.items():
+                yield (
+                    joined(events, subscriptions.channels, subscriptions.had),
+                    [listener],
+                )
+            return
         # Most pages listen to the same channels, so one buffer serves them all.
-        kinds = {subscriptions.channels for subscriptions in self._listeners.values()}
-        buffers = {channels: joined(events, channels, {}) for channels in kinds}
-        return [
-            (listener, buffers[subscriptions.channels])
-            for listener, subscriptions in self._listeners.items()
-        ]
+        alike: dict[frozenset[str], list[Listener]] = {}
+        for listener, subscriptions in self._listeners.items():
+            alike.setdefault(subscriptions.channels, []).append(listener)
+        for channels, listeners in alike.items():
+            if buffer := joined(events, channels, {}):
+                for at in range(0, len(listeners), SLICE):
+                    yield buffer, listeners[at : at + SLICE]
 
     def _send_slices(self) -> None:
+        """Send a slice; others have the loop before the next."""
         self._send_some()
         if self._parcels:
             asyncio.get_running_loop().call_soon(self._send_slices)
@@ -193,25 +203,44 @@ class Hub:
             self.ask()
 
     def _send_some(self) -> None:
-        """Send a slice; others have the loop before the next."""
-        for _ in range(min(SLICE, len(self._parcels))):
-            listener, buffer = self._parcels.popleft()
-            if buffer:
-                self._send(listener, buffer)
+        sent = 0
+        while self._parcels and sent < SLICE:
+            buffer, listeners = self._parcels.popleft()
+            sent += len(listeners)
+            for listener in listeners:
+                try:
+                    listener.send(buffer)
+                except Exception:
+                    self._dismiss(listener)
 
-    def _send(self, listener: Listener, buffer: bytes, *, replay: bool = False) -> None:
-        try:
-            listener.send(buffer, replay=replay)
-        except Exception:
-            log.exception("a listener failed, and is told no more")
-            self.leave(listener)
+    def _dismiss(self, listener: Listener) -> None:
+        log.exception("a listener failed, and is told no more")
+        self.leave(listener)
 
     def _hurry(self, listener: Listener) -> None:
         """Send one listener at once what is on its way to it."""
-        mine = [buffer for other, buffer in self._parcels if other is listener]
-        self._parcels = deque(each for each in self._parcels if each[0] is not listener)
-        for buffer in mine:
-            self._send(listener, buffer)
+        for buffer, listeners in self._parcels:
+            if listener in listeners:
+                listeners.remove(listener)
+                listener.send(buffer)
+
+    def _replay(self, channel: str, since: int) -> bytes:
+        """The frames that a page has missed. After a restart all pages ask for the same."""
+        version = self._plan.version
+        if version != self._replayed or len(self._replays) >= MOST_REPLAYS:
+            self._replays.clear()
+            self._replayed = version
+        if (channel, since) not in self._replays:
+            values = self._plan.replay(channel, since)
+            frames = [framed(channel, value).frame for value in values]
+            self._replays[channel, since] = b"".join(frames)
+        return self._replays[channel, since]
+
+
+# Thousands listen to the same; one set serves them all.
+@lru_cache(maxsize=256)
+def _one(channels: frozenset[str]) -> frozenset[str]:
+    return channels
 
 
 def joined(events: list[Event], channels: frozenset[str], had: Mapping[str, int]) -> bytes:

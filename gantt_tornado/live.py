@@ -5,6 +5,7 @@ Serves section 1 of the wire contract. One address serves all three, so one hand
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import secrets
@@ -62,6 +63,9 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
 
     async def get(self) -> None:
         if self._upgrades():
+            async with self.backend.door:
+                # After a restart all pages come at once; writes go on between them.
+                await asyncio.sleep(0)
             await super(Handler, self).get()
         else:
             self.backend.acks.greeted(page_url(self.request.uri or ""))
@@ -107,6 +111,7 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
             return
         assert self.ws_connection is not None and self.ws_connection.stream is not None
         self._stream = self.ws_connection.stream
+        self._direct = not isinstance(self._stream, iostream.SSLIOStream)
         # Small frames are what this socket is for; do not hold them back for more.
         self.set_nodelay(True)
         self._since = _since(self.get_query_argument("since", ""))
@@ -178,19 +183,21 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         the order is kept; what the socket did not take is handed to the stream. TLS has
         a state of its own and always goes through the stream.
         """
-        if self._ended or self._stream.closed():
+        stream = self._stream
+        if self._ended or stream.closed():
             return
-        rest = memoryview(frames)
-        if not self._stream.writing() and not isinstance(self._stream, iostream.SSLIOStream):
+        sent = 0
+        if self._direct and not stream.writing():
             try:
-                rest = rest[self._stream.socket.send(rest) :]
+                sent = stream.socket.send(frames)
             except BlockingIOError:
                 pass
             except OSError as error:
                 log.debug("a client vanished: %s", error)
-                self._stream.close()
+                stream.close()
                 return
-        if rest:
+        if sent < len(frames):
+            rest = memoryview(frames)[sent:]
             self._buffer(rest, 0 if replay else len(rest))
 
     def _buffer(self, rest: memoryview, counted: int) -> None:
@@ -199,7 +206,10 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         self._unsent += counted
         self._stream.write(rest).add_done_callback(lambda _: self._written(counted))
         if self._unsent > self.backend.config.max_unsent:
-            log.info("a client reads too slowly and is disconnected: %s", self._request_summary())
+            log.info(
+                "a client reads too slowly and is disconnected: %s",
+                self._request_summary(),
+            )
             # Behind what is waiting: a frame that was begun must be ended.
             self.close(protocol.TRY_AGAIN_LATER, "Reading too slowly")
 

@@ -160,6 +160,8 @@ class Plan:
 
     def __init__(self, seq: int = 0, horizon: int = 0) -> None:
         self.seq = seq
+        #: Counts what may change a replay.
+        self.version = 0
         self.horizon = horizon
         self._sequences = {name: Sequence() for name in ENTITIES}
         self._tree = _Tree()
@@ -189,6 +191,7 @@ class Plan:
     def apply(self, change: Committed) -> None:
         """Bring the state on by one change. They must come in the order of ``seq``."""
         self.seq = change.seq
+        self.version += 1
         before = self._touched.pop(change.id, None)
         reparented = before.reparented if before else 0
         if change.action == "update" and "parent" in change.fields:
@@ -229,6 +232,7 @@ class Plan:
     def forget(self, horizon: int) -> None:
         """The journal has forgotten all changes up to ``horizon``."""
         self.horizon = horizon
+        self.version += 1
         while self._touched:
             id = next(iter(self._touched))
             if self._touched[id].seq > horizon:
@@ -303,6 +307,7 @@ class Plan:
             return []
         self._touched.pop(id, None)
         reparented = known.reparented if known else 0
+        self.version += 1
         self._touched[id] = Touched(self.seq + 0.5, entity, deleted, reparented)
         return [protocol.deleted_value(entity.name, id)] if deleted else self.upsert(entity, id)
 

@@ -35,6 +35,8 @@ const KINDS = { task: "Task", project: "Phase", milestone: "Milestone" };
 
 export function setUp() {
   gantt.plugins({ keyboard_navigation: true, tooltip: true });
+  // It would hide the rows between which one is dropped.
+  gantt.attachEvent("onRowDragStart", () => gantt.ext.tooltips.tooltip.hide() || true);
   Object.assign(gantt.config, {
     date_format: "%Y-%m-%d %H:%i",
     date_grid: "%j %M",
