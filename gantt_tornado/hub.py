@@ -17,12 +17,16 @@ from functools import lru_cache
 from typing import Final, Protocol
 
 from gantt_tornado import protocol
+from gantt_tornado.entities import ENTITIES
 from gantt_tornado.plan import Plan
 
 log = logging.getLogger(__name__)
 
 #: Seconds that events are collected after one was sent.
 WINDOW: Final = 0.07
+#: The channels whose events the client's own handlers apply. What an application sends on
+#: others needs no gap behind it, and makes no edit wait.
+PACED: Final = frozenset(entity.channel for entity in ENTITIES.values())
 #: Events in a window from which on successive updates of one item are reduced to the last.
 CROWDED: Final = 32
 #: Replays kept for others who ask for the same.
@@ -161,7 +165,10 @@ class Hub:
     def _flush(self) -> None:
         self._timer = None
         if self._pending:
+            paced = any(event.channel in PACED for event in self._pending)
             self._write()
+            if not paced:
+                return
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._window, self._flush)
 
