@@ -102,6 +102,46 @@ def test_what_comes_soon_after_is_collected_and_written_once() -> None:
     run(scene())
 
 
+def test_an_applications_own_event_holds_up_no_edit() -> None:
+    async def scene() -> None:
+        page = Page()
+        hub = hub_of(page)
+        hub.subscribe(page, "presence")
+        hub.publish([number(1, channel="presence")])
+        hub.publish([number(2)])
+        assert page.writes == [[1], [2]]
+
+    run(scene())
+
+
+def test_an_applications_own_event_waits_behind_an_edit() -> None:
+    async def scene() -> None:
+        page = Page()
+        hub = hub_of(page)
+        hub.subscribe(page, "presence")
+        hub.publish([number(1), number(2, channel="presence")])
+        hub.publish([number(3, channel="presence")])
+        await window()
+        assert page.writes == [[1, 2], [3]]
+
+    run(scene())
+
+
+def test_pages_that_ask_for_the_same_are_replayed_the_same(plan: Driven) -> None:
+    async def scene() -> None:
+        task = plan.task()
+        first, second, later = Page(since=0), Page(since=0), Page(since=0)
+        hub = Hub(plan.plan, WINDOW)
+        for page in (first, second):
+            hub.subscribe(page, "tasks")
+        plan.delete("task", task)
+        hub.subscribe(later, "tasks")
+        assert first.had == second.had != later.had
+        assert [value["type"] for value in later.had] == ["delete-task"]
+
+    run(scene())
+
+
 def test_while_more_come_the_windows_go_on() -> None:
     async def scene() -> None:
         page = Page()
