@@ -113,7 +113,7 @@ class Hub:
         if since is not None:
             missed = self._replay(channel, since)
             if missed:
-                listener.send(missed, replay=True)
+                self._send_one(listener, missed, replay=True)
         subscriptions = self._listeners.setdefault(listener, _Subscriptions())
         channels = subscriptions.channels | {channel}
         subscriptions.channels = _one(channels)
@@ -220,6 +220,12 @@ class Hub:
                 except Exception:
                     self._dismiss(listener)
 
+    def _send_one(self, listener: Listener, buffer: bytes, *, replay: bool = False) -> None:
+        try:
+            listener.send(buffer, replay=replay)
+        except Exception:
+            self._dismiss(listener)
+
     def _dismiss(self, listener: Listener) -> None:
         log.exception("a listener failed, and is told no more")
         self.leave(listener)
@@ -229,7 +235,7 @@ class Hub:
         for buffer, listeners in self._parcels:
             if listener in listeners:
                 listeners.remove(listener)
-                listener.send(buffer)
+                self._send_one(listener, buffer)
 
     def _replay(self, channel: str, since: int) -> bytes:
         """The frames that a page has missed. After a restart all pages ask for the same."""
