@@ -1,0 +1,72 @@
+"""Our hub with its real sockets, told to go: ``python -m bench.hub DIRECTORY``.
+
+``POST /go?by=hub&events=N&batch=B`` publishes N updates, B in each write. With ``by=c``
+the loop in C makes the same deliveries to the same sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Any
+
+import orjson
+from tornado import httpserver, netutil, web
+
+from bench import floor, task
+from gantt_tornado import Backend, Config, make_app
+from gantt_tornado.hub import Event, Hub, framed
+from gantt_tornado.protocol import item_value
+
+
+class Go(web.RequestHandler):
+    def initialize(self, backend: Backend, c: Any) -> None:
+        self.backend, self.c = backend, c
+
+    async def post(self) -> None:
+        events = int(self.get_argument("events"))
+        if self.get_argument("by") == "c":
+            self._loop_in_c(events)
+        else:
+            await self._publish(events, int(self.get_argument("batch")))
+        self.finish({"bytes": events * len(event(0).frame)})
+
+    async def _publish(self, events: int, batch: int) -> None:
+        hub = self.backend.hub
+        for first in range(0, events, batch):
+            hub.publish([event(number) for number in range(first, first + batch)])
+            # The window is 0, so what was published is written in the loop's next turn.
+            await asyncio.sleep(0)
+
+    def _loop_in_c(self, events: int) -> None:
+        sockets = [
+            connection.ws_connection.stream.socket.fileno()  # type: ignore[attr-defined]
+            for connection in self.backend.connections
+        ]
+        floor.deliver(self.c, sockets, event(0).frame, events)
+
+
+def event(number: int) -> Event:
+    """An update as the backend makes it from an item that is encoded once."""
+    id = task.FIRST + number
+    value = item_value("update-task", "task", orjson.dumps(task.item(id)))
+    return framed("tasks", value, id, id)
+
+
+async def serve(directory: str) -> None:
+    """Serve on a free port until the process is ended."""
+    backend = Backend(Config(database=f"sqlite:///{directory}/hub.db", demo=False))
+    await backend.start()
+    backend.hub = Hub(backend.plan, window=0)
+    app = make_app(backend)
+    app.add_handlers(".*", [("/go", Go, {"backend": backend, "c": floor.load(directory)})])
+    sockets = netutil.bind_sockets(0, "127.0.0.1", backlog=1024)
+    httpserver.HTTPServer(app).add_sockets(sockets)
+    print(f"serving http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    asyncio.run(serve(sys.argv[1]))

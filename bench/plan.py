@@ -1,0 +1,66 @@
+"""Databases to measure on, filled through the store in one transaction."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bench import task
+from gantt_tornado.config import Config
+from gantt_tornado.database import ANY, Database
+from gantt_tornado.entities import ENTITIES, Change, Counter, Edit
+from gantt_tornado.journal import NOBODY
+from gantt_tornado.store import Store
+
+#: Children of one task.
+BRANCH = 100
+
+
+def plant(path: Path, tasks: int, journal: int = 0) -> Path:
+    """A database with so many tasks, and so many lines more in its journal.
+
+    The same plan is filled once and copied from then on.
+    """
+    template = path.with_name(f"template-{tasks}-{journal}.db")
+    if not template.exists():
+        _fill(template, tasks, journal)
+    return Path(shutil.copyfile(template, path))
+
+
+def _fill(path: Path, tasks: int, journal: int) -> None:
+    calendar = Config().calendar
+    kind = ENTITIES["task"]
+    database = Database(f"sqlite:///{path}")
+    database.open()
+    try:
+        store = Store(database, calendar)
+        with database.peewee.atomic("IMMEDIATE"):
+            Counter.update(seq=task.FIRST - 1).execute(database.peewee)
+            parent = 0
+            for number in range(tasks):
+                above = 0 if number % BRANCH == 0 else parent
+                edit = kind.read(task.fields(above), calendar)
+                outcome = store.insert(kind, edit, NOBODY)
+                parent = parent if above else outcome.id
+            if journal:
+                _lengthen(database, store, journal)
+        database.peewee.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        database.close()
+
+
+def _lengthen(database: Database, store: Store, lines: int) -> None:
+    """Repeat an update of the first tasks, as if somebody had dragged them for weeks."""
+    kind = ENTITIES["task"]
+    store.update(kind, task.FIRST, Edit({"progress": 0.75}), NOBODY)
+    line = Change.select().order_by(Change.seq.desc()).dicts().execute(database.peewee)[0]
+    names = Change._meta.sorted_field_names
+    row = {getattr(Change, name): ANY for name in names}
+    sql = database.prepared(lambda compile: compile(Change.insert(row)))
+    last = line["seq"]
+    rows = (
+        [{**line, "seq": seq, "root": seq, "item_id": task.FIRST + seq % BRANCH}[n] for n in names]
+        for seq in range(last + 1, last + 1 + lines)
+    )
+    database.peewee.connection().executemany(sql, rows)
+    Counter.update(seq=last + lines).execute(database.peewee)
