@@ -290,7 +290,9 @@ class World:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.loop = Loop()
-        self.directory = tempfile.TemporaryDirectory()
+        # What a power cut would lose is not this test's affair, and syncs would be most of it.
+        memory = Path("/dev/shm")
+        self.directory = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
         database = f"sqlite:///{Path(self.directory.name) / 'plan.db'}"
         self.config = Config(database=database, demo=False)
         self.backend: Backend | None = None
@@ -495,7 +497,7 @@ class ConvergenceOfBareSnippets(Convergence):
 
 
 RUNS = settings(
-    max_examples=60,
+    max_examples=30,
     stateful_step_count=40,
     suppress_health_check=list(HealthCheck),
 )
