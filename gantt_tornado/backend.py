@@ -372,8 +372,9 @@ class Backend:
 
     def _repeat(self, entity: Entity, id: int) -> None:
         values = self.plan.repeat(entity, id)
-        # With the number of the last change told: whoever joins later has had it.
-        seq = self.hub.published
+        # Behind the last change told: who joined at that one has not had it, and who joins
+        # after the next change has.
+        seq = self.hub.published + 0.5
         self.hub.publish([framed(entity.channel, value, seq) for value in values])
 
     async def _prune(self) -> None:

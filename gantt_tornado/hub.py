@@ -53,17 +53,18 @@ class Listener(Protocol):
 class Event:
     """One event of a channel, framed.
 
-    ``seq`` is the change it tells of, 0 for what no journal holds. ``updates`` is the id
+    ``seq`` is the change it tells of, half a step more for a repeated state, 0 for what no
+    journal holds. ``updates`` is the id
     of the item whose state it repeats whole, 0 where each event counts.
     """
 
     channel: str
-    seq: int
+    seq: float
     frame: bytes
     updates: int = 0
 
 
-def framed(channel: str, value: bytes, seq: int = 0, updates: int = 0) -> Event:
+def framed(channel: str, value: bytes, seq: float = 0, updates: int = 0) -> Event:
     frame = protocol.websocket_frame(protocol.event(channel, value))
     return Event(channel, seq, frame, updates)
 
@@ -134,7 +135,8 @@ class Hub:
     def publish(self, events: Sequence[Event]) -> None:
         """Tell the listeners: at once if nothing was told lately, else with the window."""
         self._pending += events
-        self._published = max((event.seq for event in events), default=0) or self._published
+        numbers = (int(event.seq) for event in events)
+        self._published = max(numbers, default=0) or self._published
         if self._pending and self._timer is None:
             self._flush()
 
