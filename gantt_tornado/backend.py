@@ -228,7 +228,7 @@ class Backend:
     ) -> Outcome | GanttError:
         """On the writer's thread. The store checks before it writes, so a refusal has
         left nothing behind."""
-        ours = saved.get(write.id) or (int(write.id) if is_ours(write.id) else 0)
+        ours = saved.get(write.id) or protocol.number(write.id) or 0
         own = {field: saved.get(str(write.fields.get(field))) for field in kind.references}
         fields = {**write.fields, **{field: id for field, id in own.items() if id}}
         try:
@@ -416,11 +416,6 @@ def _writes(results: list[Any]) -> list[Outcome]:
     """Those of the writer's results that changed something; the others were reads."""
     flat = [each for result in results for each in (result if type(result) is list else (result,))]
     return [result for result in flat if isinstance(result, Outcome)]
-
-
-def is_ours(id: str) -> bool:
-    """Whether an id is one that a server may have given, not a page for a new row."""
-    return id.isascii() and id.isdigit() and len(id) < 19
 
 
 def known(name: str) -> Entity:

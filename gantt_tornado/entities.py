@@ -31,7 +31,7 @@ from pydantic import (
 # pydantic cannot read typing's own before Python 3.12.
 from typing_extensions import TypedDict
 
-from gantt_tornado import merge
+from gantt_tornado import merge, protocol
 from gantt_tornado.dates import Calendar
 from gantt_tornado.errors import BadRequest
 
@@ -152,9 +152,8 @@ def _reference(value: Any) -> Any:
     """An id. One that is no number is a row that the client has not saved yet."""
     if value is None or value == "":
         return 0
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-        return int(value)
-    return value
+    number = protocol.number(value) if isinstance(value, str) else None
+    return value if number is None else number
 
 
 def _number(value: float | None) -> float | None:
@@ -303,8 +302,8 @@ def _unpacked(value: Any) -> Any:
 
 
 def _rev(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-        return int(value)
+    if isinstance(value, str):
+        return protocol.number(value)
     return value if type(value) is int and value >= 0 else None
 
 

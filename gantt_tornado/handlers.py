@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 import orjson
 from tornado import web
 
-from gantt_tornado import requests
+from gantt_tornado import protocol, requests
 from gantt_tornado.auth import Role, User
 from gantt_tornado.backend import ACTIONS, Backend, Write, known
 from gantt_tornado.dates import Calendar
@@ -322,9 +322,10 @@ class HistoryHandler(Handler):
         text = self.get_query_argument(name, "")
         if not text:
             return None
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
+        number = protocol.number(text)
+        if number is None:
             raise BadRequest(f"{name} is not a number.")
-        return int(text)
+        return number
 
 
 class UndoHandler(Handler):

@@ -228,4 +228,4 @@ def _since(text: str) -> int | None:
     """
     if not text:
         return None
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    return protocol.number(text) or 0

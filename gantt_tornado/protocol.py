@@ -67,6 +67,12 @@ def parse_frame(text: str) -> Frame | None:
     return None
 
 
+def number(text: str) -> int | None:
+    """The number that a text spells in plain digits, such as an id or a change; None for
+    any other text, and for more digits than a database can count."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def parse_target(target: str) -> tuple[bool, int]:
     """Where a row was dropped, as the client spells it: (below?, neighbour's id).
 
@@ -75,8 +81,7 @@ def parse_target(target: str) -> tuple[bool, int]:
     """
     below = target.startswith("next:")
     neighbour = target.removeprefix("next:")
-    readable = neighbour.isascii() and neighbour.isdigit() and len(neighbour) < 19
-    return below, int(neighbour) if readable else 0
+    return below, number(neighbour) or 0
 
 
 def start(connection_id: str) -> bytes:

@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import orjson
 from tornado.httputil import HTTPServerRequest
 
+from gantt_tornado import protocol
 from gantt_tornado.auth import User
-from gantt_tornado.backend import Backend, is_ours, known
+from gantt_tornado.backend import Backend, known
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, TooLarge
 from gantt_tornado.journal import Author
 
@@ -138,9 +139,10 @@ def item_id(entity: str, id: str) -> int:
     Raises:
         NotFound: it is none that this server gave away.
     """
-    if is_ours(id):
-        return int(id)
-    raise NotFound(f"There is no such {entity}.")
+    number = protocol.number(id)
+    if number is None:
+        raise NotFound(f"There is no such {entity}.")
+    return number
 
 
 def read_fields(body: bytes, headers: Mapping[str, str], entity: str) -> dict[str, Any]:
