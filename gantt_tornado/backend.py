@@ -29,8 +29,9 @@ from gantt_tornado.journal import NOBODY, Author, Committed
 from gantt_tornado.loads import Loads
 from gantt_tornado.plan import Plan
 from gantt_tornado.rpc import Services
-from gantt_tornado.settling import Settling
+from gantt_tornado.settling import TOGETHER, Settling
 from gantt_tornado.store import Outcome, Store
+from gantt_tornado.strays import Strays
 from gantt_tornado.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class Backend:
         self._database = Database(self.config.database)
         self._writer = Writer(self._database, self._committed, self._answered)
         self._settling = Settling(self._repeat)
+        self._strays = Strays(lambda: asyncio.get_running_loop().time())
         self._watchers: list[Callable[[Committed], None]] = []
         self._presence: asyncio.TimerHandle | None = None
         # A list a batch, between its commit and its telling.
@@ -118,9 +120,13 @@ class Backend:
         Raises:
             StartError: the database cannot be used; the text says why in one line.
         """
-        self._store, self.plan = await self._writer.start(self._open)
+        self._store, self.plan, latest = await self._writer.start(self._open)
         self.hub = Hub(self.plan)
         self.loads = Loads(self.plan)
+        # What the server before this one had still to repeat. Who comes later than that
+        # repetition has no answer of that server under way any more.
+        for entity, id in latest:
+            self._settling.touch(entity, id, "", disputed=True)
         self._tasks = [
             asyncio.create_task(self._prune()),
             asyncio.create_task(self._ask()),
@@ -174,13 +180,35 @@ class Backend:
         the item as it was at that revision count, and are merged with what came since."""
         kind = known(entity)
         try:
-            edit = kind.read(fields, self._calendar)
-            return await self._writer.submit(lambda: self._store.update(kind, id, edit, author))
-        except (BadRequest, NotFound, Conflict):
-            # The writer has on its screen what was refused, or what is gone.
-            if self.plan.knows(kind, id):
-                self._settling.touch(kind, id, author.device, disputed=True)
+            outcome = await self._writer.submit(self._updating(kind, id, fields, author))
+        except Unavailable:
+            # The writer has on its screen what is not stored.
+            self._settling.touch(kind, id, author.device, disputed=True)
             raise
+        if outcome.refusal is not None:
+            raise outcome.refusal.error
+        return outcome
+
+    def _updating(
+        self, kind: Entity, id: int, fields: Mapping[str, Any], author: Author
+    ) -> Callable[[], Outcome]:
+        """What the writer's thread has to do for an update, or for its refusal.
+
+        The store checks before it writes, so a refusal has left nothing behind.
+        """
+        try:
+            edit = kind.read(fields, self._calendar)
+        except BadRequest as error:
+            sent, refusal = kind.own(fields), error
+            return lambda: self._store.refuse(kind, id, sent, refusal, author)
+
+        def run() -> Outcome:
+            try:
+                return self._store.update(kind, id, edit, author)
+            except (BadRequest, NotFound, Conflict) as error:
+                return self._store.refuse(kind, id, edit.values, error, author)
+
+        return run
 
     async def move(
         self,
@@ -221,13 +249,16 @@ class Backend:
         def run() -> list[Outcome | GanttError]:
             return [self._carry_out(kind, write, author, saved) for write in writes]
 
-        return await self._writer.submit(run)
+        results = await self._writer.submit(run)
+        return [
+            result.refusal.error if isinstance(result, Outcome) and result.refusal else result
+            for result in results
+        ]
 
     def _carry_out(
         self, kind: Entity, write: Write, author: Author, saved: dict[str, int]
     ) -> Outcome | GanttError:
-        """On the writer's thread. The store checks before it writes, so a refusal has
-        left nothing behind."""
+        """On the writer's thread."""
         ours = saved.get(write.id) or protocol.number(write.id) or 0
         own = {field: saved.get(str(write.fields.get(field))) for field in kind.references}
         fields = {**write.fields, **{field: id for field, id in own.items() if id}}
@@ -240,7 +271,7 @@ class Backend:
                 return outcome
             if write.action == "deleted":
                 return self._store.delete(kind, ours, author)
-            return self._store.update(kind, ours, kind.read(fields, self._calendar), author)
+            return self._updating(kind, ours, fields, author)()
         except GanttError as error:
             return error
 
@@ -313,13 +344,14 @@ class Backend:
 
     # A change on its way.
 
-    def _open(self) -> tuple[Store, Plan]:
+    def _open(self) -> tuple[Store, Plan, list[tuple[Entity, int]]]:
         """On the writer's thread: what the loop starts with."""
         store = Store(self._database, self._calendar)
+        latest = store.journal.latest(DEFAULT_PROJECT, int(1000 * 2 * TOGETHER))
         if self.config.demo and store.journal.seq() == 0:
             with self._database.peewee.atomic("IMMEDIATE"):
                 demo.plant(store, self._calendar)
-        return store, Plan.read(store)
+        return store, Plan.read(store), latest
 
     def _committed(self, results: list[Any]) -> None:
         events: list[Event] = []
@@ -328,6 +360,8 @@ class Backend:
                 self.plan.apply(change)
                 # Where a row stands is told as of this change, not of the batch's last.
                 events += self._events(change)
+            if outcome.refusal is not None:
+                self.plan.refuse(outcome.entity, outcome.id, outcome.refusal.fields)
         self._untold.append(events)
 
     def _answered(self, results: list[Any]) -> None:
@@ -358,17 +392,49 @@ class Backend:
 
     def _watch(self, outcome: Outcome) -> None:
         for change in outcome.changes:
+            if change.action == "update":
+                for field in change.entity.references.keys() & change.fields.keys():
+                    self._strays.left(change.id, change.fields[field][0])
             # Whoever adds counts as unknown: a page that was adding a row itself just
             # then has put this one off, and would miss its first edit.
             writer = "" if change.action == "add" else change.author.device
-            self._settling.touch(change.entity, change.id, writer)
+            # The client draws a replay over an edit that was begun just then.
+            drawn_over = self.hub.replayed(change.previous)
+            self._settling.touch(change.entity, change.id, writer, disputed=drawn_over)
             for watcher in list(self._watchers):
                 try:
                     watcher(change)
                 except Exception:
                     log.exception("a callback of on_change failed")
+        if not outcome.changes:
+            # Nothing was to be changed; but what others did meanwhile may have been dropped.
+            self._settling.touch(outcome.entity, outcome.id, outcome.author.device)
         if outcome.differs:
             self._settling.touch(outcome.entity, outcome.id, outcome.author.device, disputed=True)
+        if outcome.refusal is not None:
+            self._watch_refused(outcome, outcome.refusal.shown_below)
+        self._gather([each.id for each in outcome.changes if each.action == "delete"])
+
+    def _watch_refused(self, outcome: Outcome, shown_below: int | None) -> None:
+        """The writer has on its screen what was refused, or what is gone."""
+        if not self.plan.knows(outcome.entity, outcome.id):
+            return
+        self._settling.touch(outcome.entity, outcome.id, outcome.author.device, disputed=True)
+        if shown_below is not None:
+            self._strays.left(outcome.id, shown_below)
+            if self.plan.item(outcome.entity, shown_below) is None:
+                self._gather([shown_below])
+
+    def _gather(self, gone: list[int]) -> None:
+        """Have told again what pages may have dropped with what is gone."""
+        found: set[int] = set()
+        while gone:
+            for stray in self._strays.of(gone.pop()):
+                for entity, id in self.plan.whole(stray):
+                    if id not in found:
+                        found.add(id)
+                        gone.append(id)
+                        self._settling.touch(entity, id, "", disputed=True)
 
     def _repeat(self, entity: Entity, id: int) -> None:
         values = self.plan.repeat(entity, id)

@@ -101,6 +101,18 @@ class Change(Model):
     fields = TextField()
 
 
+class Refused(Model):
+    """An item of which a page shows what was refused: whoever comes back is told it again."""
+
+    item_id = BigIntegerField(primary_key=True)
+    project = TextField()
+    entity = TextField()
+    #: The last change at that time.
+    seq = BigIntegerField()
+    #: The names of the fields that were refused, as JSON.
+    fields = TextField()
+
+
 class Counter(Model):
     """One row: the number of the last change. A database's own serial would not do,
     because where several processes write, its order is not the order of commits."""
@@ -254,15 +266,8 @@ class Entity:
         Raises:
             BadRequest: a value that its field cannot hold; the message names the field.
         """
-        dropped = ("id", "sortorder", "target") if self.ordered else ("id",)
-        values = {
-            key: value
-            for key, value in sent.items()
-            # "$" marks what the client computes, "!" its own notes on a row.
-            if key[:1] not in ("$", "_", "!") and key not in dropped
-        }
         try:
-            values = self.fields.validate_python(values, context=calendar)
+            values = self.fields.validate_python(self.own(sent), context=calendar)
         except ValidationError as error:
             raise BadRequest(_first_fault(error)) from None
         values = {
@@ -272,6 +277,16 @@ class Entity:
         }
         target = sent.get("target") if self.ordered else None
         return Edit(values, _rev(sent.get("_rev")), "" if target is None else str(target))
+
+    def own(self, sent: Mapping[str, Any]) -> dict[str, Any]:
+        """Those fields of a row on a page that are the item's."""
+        dropped = ("id", "sortorder", "target") if self.ordered else ("id",)
+        return {
+            key: value
+            for key, value in sent.items()
+            # "$" marks what the client computes, "!" its own notes on a row.
+            if key[:1] not in ("$", "_", "!") and key not in dropped
+        }
 
     def unpack(self, form: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a form, in which arrays and objects are JSON strings. A field that

@@ -29,6 +29,8 @@ WINDOW: Final = 0.07
 PACED: Final = frozenset(entity.channel for entity in ENTITIES.values())
 #: Events in a window from which on successive updates of one item are reduced to the last.
 CROWDED: Final = 32
+#: Seconds within which a replay has been drawn, and requests of that time were answered.
+DRAWN: Final = 3.0
 #: Replays kept for others who ask for the same.
 MOST_REPLAYS: Final = 16
 #: Sends in a row; some thousands would hold the loop for tens of milliseconds.
@@ -100,6 +102,8 @@ class Hub:
         self._asking = False
         # Nobody has joined later than at this change: later events go to all unseen.
         self._joined = 0
+        # (when, since) of the last replays; of two the one that reaches less far back is the later.
+        self._reaches: deque[tuple[float, int]] = deque()
 
     def subscribe(self, listener: Listener, channel: str) -> None:
         """Join a channel; what was missed since ``listener.known(channel)`` is sent first.
@@ -114,11 +118,25 @@ class Hub:
         if since is not None:
             missed = self._replay(channel, since)
             if missed:
+                self._note_reach(since)
                 self._send_one(listener, missed, replay=True)
         subscriptions = self._listeners.setdefault(listener, _Subscriptions())
         channels = subscriptions.channels | {channel}
         subscriptions.channels = _one(channels)
         subscriptions.had[channel] = self._joined = self._plan.seq
+
+    def replayed(self, seq: int) -> bool:
+        """Whether change ``seq`` was in a replay that somebody may still be drawing."""
+        since = asyncio.get_running_loop().time() - DRAWN
+        while self._reaches and self._reaches[0][0] < since:
+            self._reaches.popleft()
+        return bool(self._reaches) and seq > self._reaches[0][1]
+
+    def _note_reach(self, since: int) -> None:
+        # One that reaches less far back than a later one says nothing more.
+        while self._reaches and self._reaches[-1][1] >= since:
+            self._reaches.pop()
+        self._reaches.append((asyncio.get_running_loop().time(), since))
 
     def unsubscribe(self, listener: Listener, channel: str) -> None:
         subscriptions = self._listeners.get(listener)

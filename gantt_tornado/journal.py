@@ -6,7 +6,7 @@ told, replay, the base of a merge, and history with undo. Runs on the writer's t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,13 +14,15 @@ import orjson
 from peewee import SQL, fn
 
 from gantt_tornado.database import ANY, Compile, Database
-from gantt_tornado.entities import ENTITIES, Change, Counter, Entity
+from gantt_tornado.entities import ENTITIES, Change, Counter, Entity, Refused
 from gantt_tornado.merge import Diff
 
 #: Columns that no history needs.
 _UNREAD: Final = ("project", "seen", "previous", "request")
 #: Journal lines deleted in one go, so that no write waits long for it.
 PRUNED_AT_ONCE: Final = 500
+#: Journal lines that are looked at for the latest changes.
+LATEST: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Touched:
     seq: float
     entity: Entity
     deleted: bool
-    reparented: int = 0
+    reparented: float = 0
 
 
 class _Statements:
@@ -162,7 +164,21 @@ class _Statements:
         self.ages = compile(
             Change.select(Change.seq, Change.root, Change.at).order_by(Change.seq).limit(1)
         )
+        self.latest = compile(
+            Change.select(Change.item_id, Change.entity, Change.at, Change.seq)
+            .where(Change.project == ANY)
+            .order_by(Change.seq.desc())
+            .limit(1)
+        )
         self.prune = compile(Change.delete().where(Change.seq <= ANY))
+        self.refuse = compile(Refused.replace({f: ANY for f in Refused._meta.sorted_fields}))
+        self.refused = compile(
+            Refused.select(Refused.item_id, Refused.seq, Refused.entity, Refused.fields)
+            .where(Refused.project == ANY)
+            .order_by(Refused.seq)
+        )
+        self.refused_of = compile(Refused.select(Refused.fields).where(Refused.item_id == ANY))
+        self.prune_refused = compile(Refused.delete().where(Refused.seq < ANY))
 
 
 class Journal:
@@ -251,6 +267,38 @@ class Journal:
         for id, seq, entity, action in self._execute(self._sql.touched, (project,)):
             yield id, Touched(seq, ENTITIES[entity], action == "delete", reparented.get(id, 0))
 
+    def refuse(
+        self, project: str, entity: Entity, id: int, fields: Iterable[str]
+    ) -> tuple[str, ...]:
+        """Remember that a page shows what was refused of an item, through a restart too.
+
+        Returns the names of all fields of the item that were ever refused, as far as
+        remembered: a page that was away since has the old ones on its screen.
+        """
+        found = self._one(self._sql.refused_of, id)
+        names = tuple(sorted({*fields, *(orjson.loads(found[0]) if found else ())}))
+        line = (id, project, entity.name, self.seq(), orjson.dumps(names).decode())
+        self._execute(self._sql.refuse, line)
+        return names
+
+    def refused(self, project: str) -> Iterator[tuple[int, int, Entity, tuple[str, ...]]]:
+        """The items of which something was refused: id, the last change at that time,
+        entity and names of fields, oldest first."""
+        for id, seq, entity, fields in self._execute(self._sql.refused, (project,)):
+            yield id, seq, ENTITIES[entity], tuple(orjson.loads(fields))
+
+    def latest(self, project: str, span: int) -> list[tuple[Entity, int]]:
+        """The items of the last changes and refusals, oldest first: of those changes made
+        up to ``span`` milliseconds before the last, but not of more than some hundred."""
+        lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
+        lines = [line for line in lines if line[2] >= lines[0][2] - span]
+        first = lines[-1][3] if lines else 0
+        items = {id: ENTITIES[entity] for id, entity, _, _ in reversed(lines)}
+        for id, seq, refused, _ in self.refused(project):
+            if seq >= first - 1:
+                items[id] = refused
+        return [(kind, id) for id, kind in items.items()]
+
     def prune(self, before: int, keep: int) -> int:
         """Forget some of the oldest changes: those made before ``before`` (milliseconds
         since 1970), and those that are not among the ``keep`` last.
@@ -268,7 +316,9 @@ class Journal:
         # What a delete took with it is forgotten with it, or undo would bring back half.
         last = expired[-1][0]
         whole = [root for _, root in expired if root <= last]
-        return int(self._execute(self._sql.prune, (max(whole, default=expired[0][1]),)).rowcount)
+        last = max(whole, default=expired[0][1])
+        self._execute(self._sql.prune_refused, (last,))
+        return int(self._execute(self._sql.prune, (last,)).rowcount)
 
     def _one(self, sql: str, *params: Any) -> Any:
         return self._execute(sql, params).fetchone()

@@ -11,8 +11,11 @@ change only its block is joined again.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from gantt_tornado import protocol
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
@@ -167,6 +170,11 @@ class Plan:
         self._tree = _Tree()
         # In the order of the last touch, so that what changed since is its tail.
         self._touched: dict[int, Touched] = {}
+        # Task → what points to it beside its children, and back.
+        self._hanging: dict[int, dict[int, Entity]] = {}
+        self._points: dict[int, set[int]] = {}
+        # Item → fields that were refused, which pages may show although it lacks them.
+        self._refused: dict[int, tuple[str, ...]] = {}
 
     @classmethod
     def read(cls, store: Store) -> Plan:
@@ -183,9 +191,13 @@ class Plan:
             if entity is not TASK:
                 for row in store.rows(entity):
                     plan._sequences[entity.name].append(row.id, store.encode(entity, row))
+                    plan._hang(entity, row.id, row.state)
         # Join all blocks here, off the loop; after a change only its own is joined again.
         plan.load()
         plan._touched.update(store.journal.touched(DEFAULT_PROJECT))
+        for id, seq, entity, fields in store.journal.refused(DEFAULT_PROJECT):
+            plan._refuse(entity, id, fields, seq)
+        plan._touched = dict(sorted(plan._touched.items(), key=lambda each: each[1].seq))
         return plan
 
     def apply(self, change: Committed) -> None:
@@ -209,6 +221,21 @@ class Plan:
             sequence.replace(change.id, change.item)
         else:
             sequence.append(change.id, change.item)
+        if change.entity is not TASK:
+            item = orjson.loads(change.item) if change.item else {}
+            self._hang(change.entity, change.id, item)
+
+    def _hang(self, entity: Entity, id: int, item: Mapping[str, Any]) -> None:
+        """Note to what an item points; a deleted one is empty and points to nothing."""
+        for old in self._points.pop(id, ()):
+            del self._hanging[old][id]
+            if not self._hanging[old]:
+                del self._hanging[old]
+        pointed = {item[field] for field in entity.references if field in item}
+        if pointed:
+            self._points[id] = pointed
+            for new in pointed:
+                self._hanging.setdefault(new, {})[id] = entity
 
     def _apply_task(self, tasks: Sequence, change: Committed) -> None:
         place = (change.parent, change.sortorder)
@@ -229,6 +256,22 @@ class Plan:
             tasks.insert_after(before, id, item)
             before = id
 
+    def refuse(self, entity: Entity, id: int, fields: tuple[str, ...]) -> None:
+        """Some page shows fields of an item that were refused: it is told again, also
+        where it is away just now."""
+        self.version += 1
+        self._refuse(entity, id, fields, self.seq)
+
+    def _refuse(self, entity: Entity, id: int, fields: tuple[str, ...], seq: int) -> None:
+        if not self.knows(entity, id):
+            return
+        self._refused[id] = fields
+        if id not in self._sequences[entity.name]:
+            return
+        known = self._touched.get(id)
+        if known is None or known.seq <= seq:
+            self._touch(entity, id, seq, moved="parent" in fields)
+
     def forget(self, horizon: int) -> None:
         """The journal has forgotten all changes up to ``horizon``."""
         self.horizon = horizon
@@ -238,6 +281,7 @@ class Plan:
             if self._touched[id].seq > horizon:
                 return
             del self._touched[id]
+            self._refused.pop(id, None)
 
     # Reading.
 
@@ -287,12 +331,32 @@ class Plan:
 
     def upsert(self, entity: Entity, id: int) -> list[bytes]:
         """Event values after which any client has the item as it is, whatever it had."""
-        item = self._sequences[entity.name][id]
+        item = self._with_nulls(id, self._sequences[entity.name][id])
         values = [
             protocol.item_value(f"{action}-{entity.name}", entity.name, item)
             for action in ("add", "update")
         ]
         return [*values, self.move_value(id)] if entity is TASK else values
+
+    def _with_nulls(self, id: int, item: bytes) -> bytes:
+        """The item with null for what was refused and it lacks: clients cannot unlearn
+        a field."""
+        refused = self._refused.get(id)
+        if refused is None:
+            return item
+        return orjson.dumps(dict.fromkeys(refused) | orjson.loads(item))
+
+    def whole(self, id: int) -> list[tuple[Entity, int]]:
+        """An item with all that goes when the client drops it: tasks as they are drawn,
+        then what hangs on them."""
+        if id not in self._tree.place:
+            kinds = ENTITIES.values()
+            return [(kind, id) for kind in kinds if id in self._sequences[kind.name]]
+        tasks = self._tree.subtree(id)
+        hanging: dict[int, Entity] = {}
+        for task in tasks:
+            hanging |= self._hanging.get(task, {})
+        return [*((TASK, task) for task in tasks), *((kind, id) for id, kind in hanging.items())]
 
     def repeat(self, entity: Entity, id: int) -> list[bytes]:
         """Event values that bring any client to the item's state, or to its absence.
@@ -305,18 +369,18 @@ class Plan:
         if deleted and (known is None or known.entity is not entity):
             # It never was, or is something else.
             return []
-        self._touched.pop(id, None)
-        reparented = known.reparented if known else 0
         self.version += 1
-        self._touched[id] = Touched(self.seq + 0.5, entity, deleted, reparented)
+        self._touch(entity, id, self.seq, deleted=deleted)
         return [protocol.deleted_value(entity.name, id)] if deleted else self.upsert(entity, id)
 
     def replay(self, channel: str, since: int) -> list[bytes]:
         """Event values for one channel that bring a page from ``since`` to ``seq``.
 
         Deletes come first, then add + update of what is there, parents before children;
-        one that a page has already is harmless. When the journal does not reach back, or
-        ``since`` is not a number of this plan's past, the page is told to load again.
+        one that a page has already is harmless. What left a task that may have been
+        deleted is there with all that hangs on it: the page may have dropped it. When the
+        journal does not reach back, or ``since`` is not a number of this plan's past, the
+        page is told to load again.
         """
         entity = next((each for each in ENTITIES.values() if each.channel == channel), None)
         if entity is None:
@@ -330,6 +394,7 @@ class Plan:
                 break
             if touched.entity is entity:
                 (gone if touched.deleted else there).append(id)
+        there += self._astray(entity, since).difference(there)
         values: list[bytes] = []
         if gone and entity is TASK:
             for id in self._in_order(entity, self._rescued(there, since)):
@@ -338,6 +403,31 @@ class Plan:
         for id in self._in_order(entity, there):
             values += self.upsert(entity, id)
         return values
+
+    def _touch(
+        self, entity: Entity, id: int, seq: int, *, deleted: bool = False, moved: bool = False
+    ) -> None:
+        """Count an item as touched half a step behind a change."""
+        known = self._touched.pop(id, None)
+        reparented = seq + 0.5 if moved else known.reparented if known else 0
+        self._touched[id] = Touched(seq + 0.5, entity, deleted, reparented)
+
+    def _astray(self, entity: Entity, since: int) -> set[int]:
+        """What a page may have dropped by itself, with a task that it deleted, below
+        which it still showed others."""
+        left: list[int] = []
+        deleted = False
+        for id, touched in reversed(self._touched.items()):
+            if touched.seq <= since:
+                break
+            if touched.entity is TASK:
+                deleted |= touched.deleted
+                if touched.reparented > since and not touched.deleted:
+                    left.append(id)
+        if not deleted:
+            return set()
+        whole = (self.whole(id) for id in left)
+        return {id for each in whole for kind, id in each if kind is entity}
 
     def _rescued(self, there: list[int], since: int) -> list[int]:
         """Tasks to be moved before others are deleted, with the new parents that they need.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from gantt_tornado.entities import Entity
@@ -17,6 +18,8 @@ from gantt_tornado.entities import Entity
 DELAY: Final = 1.0
 #: Seconds within which two touches of an item belong together, at least.
 TOGETHER: Final = 3.0
+#: Repetitions in a row; a deleted branch can have been left by thousands.
+SLICE: Final = 50
 
 
 class Settling:
@@ -29,7 +32,9 @@ class Settling:
     def __init__(self, repeat: Callable[[Entity, int], None], delay: float = DELAY) -> None:
         self._repeat = repeat
         self._delay = delay
-        self._timers: dict[int, asyncio.TimerHandle] = {}
+        # When each is due; the delay being the same for all, in the order in which they are.
+        self._due: dict[int, tuple[float, Entity]] = {}
+        self._timer: asyncio.TimerHandle | None = None
         # Two generations of item → last writer. An entry lives for one to two turns,
         # and forgetting costs nothing per item.
         self._young: dict[int, str] = {}
@@ -41,27 +46,42 @@ class Settling:
 
         A writer that cannot be told from others is ``""`` and counts as another each
         time. ``disputed`` asks for the repetition whoever came before: what is stored is
-        not what the writer has on its screen.
+        not what somebody has on the screen. What is touched in one turn of the loop is
+        repeated in the same order.
         """
         loop = asyncio.get_running_loop()
-        self._turn(loop.time())
+        now = loop.time()
+        self._turn(now)
         before = self._young.get(id, self._old.get(id))
         self._young[id] = writer
         together = before is not None and (before != writer or not writer)
-        if not (disputed or together or id in self._timers):
+        if not (disputed or together or id in self._due):
             return
-        if id in self._timers:
-            self._timers[id].cancel()
-        self._timers[id] = loop.call_later(self._delay, self._settle, entity, id)
+        self._due.pop(id, None)
+        self._due[id] = (now + self._delay, entity)
+        if self._timer is None:
+            self._timer = loop.call_later(self._delay, self._settle)
 
     def close(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due.clear()
 
-    def _settle(self, entity: Entity, id: int) -> None:
-        del self._timers[id]
-        self._repeat(entity, id)
+    def _settle(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for id, (due, entity) in list(islice(self._due.items(), SLICE)):
+            if due > now:
+                break
+            del self._due[id]
+            # A client that begins an edit just now draws the repeated state over it, and may
+            # drop the echo.
+            self._young[id] = ""
+            self._repeat(entity, id)
+        if self._due:
+            due, _ = next(iter(self._due.values()))
+            self._timer = loop.call_at(due, self._settle)
 
     def _turn(self, now: float) -> None:
         if now - self._turned < TOGETHER:

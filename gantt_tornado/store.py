@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -30,7 +30,7 @@ from gantt_tornado.entities import (
     State,
     Task,
 )
-from gantt_tornado.errors import BadRequest, Conflict, NotFound
+from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound
 from gantt_tornado.journal import Author, Committed, Journal
 from gantt_tornado.merge import Diff
 from gantt_tornado.protocol import parse_target
@@ -40,11 +40,21 @@ LINK: Final = ENTITIES["link"]
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a write was refused, and what its page shows all the same: the names of the
+    item's refused fields, and below which task, where it is not."""
+
+    error: GanttError
+    fields: tuple[str, ...] = ()
+    shown_below: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one write.
 
     ``item`` is the item's JSON now. ``differs`` tells that it is not what the writer
-    sent, because others' edits were merged into it.
+    has on its screen, because others' edits were merged into it.
     """
 
     entity: Entity
@@ -53,6 +63,7 @@ class Outcome:
     changes: tuple[Committed, ...]
     item: bytes = b""
     differs: bool = False
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +198,8 @@ class Store:
         change = self._save(
             entity, project, None, state, merge.diff({}, state), author, request=request
         )
-        return self._outcome(entity, change.id, author, (change,), change.item, edit, state)
+        differs = _differs(edit, state)
+        return Outcome(entity, change.id, author, (change,), change.item, differs)
 
     def update(
         self,
@@ -223,11 +235,36 @@ class Store:
         if dropped:
             # Also where it is the same neighbour again: the next resend of it is stale.
             diff["target"] = [row.state.get("target"), edit.target]
+        differs = _differs(edit, state) or not all(mine for _, mine in later)
         if not diff:
-            item = self.encode(entity, row)
-            return self._outcome(entity, id, author, (), item, edit, state)
+            return Outcome(entity, id, author, (), self.encode(entity, row), differs)
         change = self._save(entity, project, row, state, diff, author, seen=edit.rev or 0)
-        return self._outcome(entity, id, author, (change,), change.item, edit, state)
+        return Outcome(entity, id, author, (change,), change.item, differs)
+
+    def refuse(
+        self,
+        entity: Entity,
+        id: int,
+        sent: Mapping[str, Any],
+        error: GanttError,
+        author: Author,
+        project: str = DEFAULT_PROJECT,
+    ) -> Outcome:
+        """Note what of an item was refused: the client goes on showing it.
+
+        ``sent`` holds the fields as they came, read or not.
+        """
+        try:
+            row = self._find(entity, project, id)
+        except NotFound as missing:
+            # It may come back while its writer still shows it.
+            names = self.journal.refuse(project, entity, id, sent) if missing.deleted else ()
+            return Outcome(entity, id, author, (), refusal=Refusal(error, names))
+        names = self.journal.refuse(project, entity, id, merge.changed(row.state, sent))
+        parent = sent.get("parent") if entity is TASK else None
+        below = parent if isinstance(parent, int) and parent != row.state["parent"] else None
+        item = self.encode(entity, row)
+        return Outcome(entity, id, author, (), item, refusal=Refusal(error, names, below))
 
     def delete(
         self, entity: Entity, id: int, author: Author, project: str = DEFAULT_PROJECT
@@ -562,20 +599,10 @@ class Store:
     def _one(self, sql: str, *params: Any) -> Any:
         return self._execute(sql, params).fetchone()
 
-    def _outcome(
-        self,
-        entity: Entity,
-        id: int,
-        author: Author,
-        changes: tuple[Committed, ...],
-        item: bytes,
-        edit: Edit,
-        state: State,
-    ) -> Outcome:
-        differs = any(
-            not merge.same(state.get(field), value) for field, value in edit.values.items()
-        )
-        return Outcome(entity, id, author, changes, item, differs)
+
+def _differs(edit: Edit, state: State) -> bool:
+    """Whether a writer sent something that was not taken as it is."""
+    return any(not merge.same(state.get(field), value) for field, value in edit.values.items())
 
 
 def _is_stale(row: Row, edit: Edit, later: Sequence[tuple[Diff, bool]]) -> bool:

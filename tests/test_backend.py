@@ -7,6 +7,7 @@ import pytest
 from gantt_tornado import Backend, Config, GanttError, User
 from gantt_tornado.auth import Role
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, StartError, Unavailable
+from tests.test_hub import Page
 
 pytestmark = pytest.mark.gen_test
 
@@ -352,6 +353,20 @@ class TestRestart:
         with pytest.raises(StartError):
             await Backend(gantt_config).start()
         await gantt.add("task")
+
+    async def test_what_the_last_server_had_to_repeat_is_repeated(self, backend, gantt_config):
+        """A client may have dropped the replay, with an answer of that server under way."""
+        (a,) = await tasks(backend, "a")
+        await backend.close()
+        again = Backend(gantt_config)
+        await again.start()
+        page, told = Page(since=again.plan.seq), asyncio.Event()
+        again.hub.subscribe(page, "tasks")
+        page.sent = told.set
+        await told.wait()
+        await again.close()
+        assert [value["type"] for value in page.had] == ["add-task", "update-task", "move-task"]
+        assert page.had[0]["task"]["id"] == a
 
 
 class TestDemo:

@@ -19,7 +19,7 @@ LAYERS = (
     {"entities"},
     {
         *("database", "journal", "store", "writer", "plan", "hub", "settling", "acks"),
-        *("auth", "rpc", "demo", "loads"),
+        *("auth", "rpc", "demo", "loads", "strays"),
     },
     {"backend"},
     {"requests", "handlers", "live", "updates"},

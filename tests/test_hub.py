@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import orjson
@@ -24,6 +24,8 @@ class Page:
         self.since = since
         self.writes: list[list[Any]] = []
         self.asked: list[int] = []
+        #: Called after each write.
+        self.sent: Callable[[], None] = lambda: None
 
     def known(self, channel: str) -> int | None:
         return self.since
@@ -39,6 +41,7 @@ class Page:
             body = orjson.loads(frames[head : head + size])["body"]
             self.writes[-1].append(body["value"])
             frames = frames[head + size :]
+        self.sent()
 
     @property
     def had(self) -> list[Any]:
@@ -341,17 +344,24 @@ def told(plan: Driven, id: int) -> Event:
     return framed("tasks", orjson.dumps(item["text"]), item["_rev"], id)
 
 
+def join(plan: Driven, page: Page) -> None:
+    async def scene() -> None:
+        Hub(plan.plan).subscribe(page, "tasks")
+
+    run(scene())
+
+
 def test_a_page_without_a_since_is_replayed_nothing(plan: Driven) -> None:
     plan.task()
     page = Page()
-    Hub(plan.plan).subscribe(page, "tasks")
+    join(plan, page)
     assert page.writes == []
 
 
 def test_a_page_with_a_since_is_replayed_before_it_joins(plan: Driven) -> None:
     plan.task()
     page = Page(since=0)
-    Hub(plan.plan).subscribe(page, "tasks")
+    join(plan, page)
     assert [value["type"] for value in page.had] == ["add-task", "update-task", "move-task"]
 
 
@@ -359,7 +369,7 @@ def test_a_replay_is_one_write(plan: Driven) -> None:
     for _ in range(5):
         plan.task()
     page = Page(since=0)
-    Hub(plan.plan).subscribe(page, "tasks")
+    join(plan, page)
     assert len(page.writes) == 1
 
 
@@ -435,7 +445,7 @@ def test_a_page_that_comes_back_is_replayed_from_where_it_says(plan: Driven) -> 
     plan.task(text="Dig")
     page = Page(since=plan.plan.seq)
     plan.task(text="Fill")
-    Hub(plan.plan).subscribe(page, "tasks")
+    join(plan, page)
     assert {value["task"]["text"] for value in page.had if "text" in value["task"]} == {"Fill"}
 
 
@@ -638,3 +648,56 @@ def test_nobody_is_asked_who_has_not_joined() -> None:
     hub.leave(page)
     hub.ask()
     assert page.asked == []
+
+
+# What a replay has drawn over.
+
+
+def reconnects(plan: Driven, *reaches: int) -> Hub:
+    hub = Hub(plan.plan, WINDOW)
+    for since in reaches:
+        hub.subscribe(Page(since), "tasks")
+    return hub
+
+
+def test_what_a_replay_held_was_replayed(plan: Driven) -> None:
+    async def scene() -> None:
+        a, b, c = plan.task(), plan.task(), plan.task()
+        hub = reconnects(plan, a)
+        assert [hub.replayed(seq) for seq in (a, b, c)] == [False, True, True]
+
+    run(scene())
+
+
+def test_of_several_replays_the_longest_counts(plan: Driven) -> None:
+    async def scene() -> None:
+        a, b = plan.task(), plan.task()
+        for reaches in ((0, a), (a, 0)):
+            hub = reconnects(plan, *reaches)
+            assert hub.replayed(a) and hub.replayed(b)
+
+    run(scene())
+
+
+def test_who_missed_nothing_was_replayed_nothing(plan: Driven) -> None:
+    async def scene() -> None:
+        task = plan.task()
+        assert not reconnects(plan, task).replayed(task)
+
+    run(scene())
+
+
+def test_a_replay_is_drawn_after_some_seconds(
+    plan: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        task, now = plan.task(), loop.time()
+        monkeypatch.setattr(loop, "time", lambda: now)
+        hub = reconnects(plan, 0)
+        monkeypatch.setattr(loop, "time", lambda: now + hub_module.DRAWN + 1)
+        assert not hub.replayed(task)
+        hub.subscribe(Page(task - 1), "tasks")
+        assert hub.replayed(task)
+
+    run(scene())

@@ -182,3 +182,53 @@ def test_an_item_older_than_the_journal_is_merged_all_the_same(plan: Driven) -> 
     plan.update("task", sent["id"], {**sent, "a": 2}, ALICE)
     item = value(plan.update("task", sent["id"], {**sent, "b": 2}, BOB))
     assert (item["a"], item["b"]) == (2, 2)
+
+
+# The latest.
+
+
+def latest(plan: Driven, span: int = 1000) -> list[int]:
+    return [id for _, id in plan.store.journal.latest(DEFAULT_PROJECT, span)]
+
+
+@pytest.fixture
+def clock(plan: Driven, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    now = {"ms": 1_000_000}
+    monkeypatch.setattr(plan.store, "_now", lambda: now["ms"])
+    return now
+
+
+def test_an_empty_journal_has_no_latest(plan: Driven) -> None:
+    assert latest(plan) == []
+
+
+def test_the_latest_are_the_items_of_the_last_changes(plan: Driven, clock: dict[str, int]) -> None:
+    plan.task()
+    clock["ms"] += 1001
+    a, b = plan.task(), plan.task()
+    plan.update("task", a, {"text": "Fill"})
+    assert sorted(latest(plan)) == [a, b]
+
+
+def test_the_latest_count_from_the_last_change_and_not_from_now(
+    plan: Driven, clock: dict[str, int]
+) -> None:
+    task = plan.task()
+    clock["ms"] += 10**9
+    assert latest(plan) == [task]
+
+
+def test_what_is_gone_is_among_the_latest(plan: Driven) -> None:
+    task = plan.task()
+    plan.delete("task", task)
+    assert latest(plan) == [task]
+
+
+def test_what_was_refused_lately_is_among_the_latest(plan: Driven, clock: dict[str, int]) -> None:
+    early, late = plan.task(), plan.task()
+    plan.refuse("task", early, {"text": "Fill"})
+    plan.task()
+    clock["ms"] += 1001
+    last = plan.task()
+    plan.refuse("task", late, {"text": "Fill"})
+    assert latest(plan) == [last, late]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gantt_tornado import plan as plan_module
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
-from gantt_tornado.entities import ENTITIES
+from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.errors import GanttError
 from gantt_tornado.plan import Plan, Sequence
 from tests.support import ALICE, DATES, Driven
@@ -478,6 +478,141 @@ def test_a_repetition_under_a_wrong_name_loses_no_replay(plan: Driven, entity: s
 def test_a_repetition_of_what_never_was_does_not_stay(plan: Driven) -> None:
     plan.plan.repeat(TASK, 10**9)
     assert plan.plan.replay("tasks", 0) == []
+
+
+# What was refused, and what pages drop by themselves.
+
+
+def notes(plan: Plan, since: int) -> list[Any]:
+    values = replayed(plan, "tasks", since)
+    return [value["task"].get("note", "absent") for value in values if "update" in value["type"]]
+
+
+def test_a_refused_field_that_an_item_lacks_is_told_as_null(plan: Driven) -> None:
+    task = plan.task(text="Dig")
+    plan.refuse("task", task, {"note": "mine", "text": "Fill"})
+    _, update, _ = map(orjson.loads, plan.plan.repeat(TASK, task))
+    assert update["task"] == {**plan.item("task", task), "note": None}
+
+
+def test_a_refusal_changes_nothing_of_a_load(plan: Driven) -> None:
+    task = plan.task()
+    before = loaded(plan.plan)
+    plan.refuse("task", task, {"note": "mine"})
+    assert loaded(plan.plan) == before
+
+
+def test_who_was_away_is_told_what_was_refused(plan: Driven) -> None:
+    task = plan.task()
+    plan.refuse("task", task, {"note": "mine"})
+    assert notes(plan.plan, plan.plan.seq) == [None]
+
+
+def test_who_was_away_is_told_so_after_a_restart_too(plan: Driven) -> None:
+    task = plan.task()
+    plan.refuse("task", task, {"note": "mine"})
+    assert notes(Plan.read(plan.store), plan.plan.seq) == [None]
+
+
+def test_who_has_had_what_followed_is_not_told_again(plan: Driven) -> None:
+    task = plan.task()
+    plan.refuse("task", task, {"note": "mine"})
+    plan.task()
+    assert notes(plan.plan, plan.plan.seq) == []
+    assert notes(Plan.read(plan.store), plan.plan.seq) == []
+
+
+def test_refusals_of_one_item_add_up(plan: Driven) -> None:
+    task = plan.task()
+    plan.refuse("task", task, {"note": "mine"})
+    plan.refuse("task", task, {"colour": "red"})
+    update = orjson.loads(plan.plan.repeat(TASK, task)[1])["task"]
+    assert update["note"] is update["colour"] is None
+
+
+def test_what_was_refused_of_a_deleted_item_is_told_when_it_comes_back(plan: Driven) -> None:
+    task = plan.task()
+    gone = plan.delete("task", task).changes[0].seq
+    plan.refuse("task", task, {"note": "mine"})
+    plan.undo(gone)
+    for each in (plan.plan, Plan.read(plan.store)):
+        assert notes(each, gone) == [None]
+
+
+def test_a_refusal_of_what_never_was_leaves_nothing(plan: Driven) -> None:
+    plan.refuse("task", 99, {"note": "mine"})
+    assert plan.plan.replay("tasks", 0) == Plan.read(plan.store).replay("tasks", 0) == []
+
+
+def test_a_refusal_is_forgotten_with_the_journal(plan: Driven) -> None:
+    task = plan.task()
+    plan.refuse("task", task, {"note": "mine"})
+    for _ in range(3):
+        plan.task()
+    plan.prune(0, 1)
+    assert not list(plan.store.journal.refused(DEFAULT_PROJECT))
+    assert notes(plan.plan, plan.plan.seq) == []
+    assert orjson.loads(plan.plan.repeat(TASK, task)[1])["task"] == plan.item("task", task)
+
+
+def test_a_whole_is_what_goes_with_an_item(plan: Driven) -> None:
+    top, other = plan.task(), plan.task()
+    a = plan.task(parent=top)
+    b = plan.task(parent=a)
+    link = plan.link(b, other)
+    plan.link(other, plan.task())
+    side = plan.insert("assignment", {"task_id": a}).id
+    assert {id for _, id in plan.plan.whole(top)} == {top, a, b, link, side}
+    assert [id for _, id in plan.plan.whole(top)][:3] == [top, a, b]
+
+
+def test_a_whole_follows_a_link_to_its_new_end(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    link = plan.link(a, b)
+    plan.update("link", link, {"target": c})
+    assert (LINK, link) not in plan.plan.whole(b)
+    assert (LINK, link) in plan.plan.whole(c)
+
+
+def test_a_whole_has_no_link_that_is_deleted(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    plan.delete("link", plan.link(a, b))
+    assert plan.plan.whole(a) == [(TASK, a)]
+
+
+def test_a_whole_is_the_same_after_a_restart(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    plan.link(a, b)
+    assert Plan.read(plan.store).whole(a) == plan.plan.whole(a)
+
+
+def test_a_whole_of_other_items_is_the_item(plan: Driven) -> None:
+    link = plan.link(plan.task(), plan.task())
+    assert plan.plan.whole(link) == [(LINK, link)]
+    assert plan.plan.whole(99) == []
+
+
+def test_who_deleted_a_row_with_one_that_had_left_it_gets_that_back_whole(plan: Driven) -> None:
+    top, home = plan.task(), plan.task()
+    child = plan.task(parent=top)
+    below = plan.task(parent=child)
+    plan.link(below, home)
+    client, since = Client(plan.plan), plan.plan.seq
+    plan.update("task", child, {"parent": home})
+    # It still shows the child below the row.
+    client.delete_task(top, None)
+    plan.delete("task", top)
+    client.take(plan.plan.replay("tasks", since))
+    client.take(plan.plan.replay("links", since))
+    assert client.shown() == Client(plan.plan).shown()
+
+
+def test_who_saw_no_delete_is_not_told_of_all_below_what_moved(plan: Driven) -> None:
+    top, home = plan.task(), plan.task()
+    plan.task(parent=top)
+    since = plan.plan.seq
+    plan.update("task", top, {"parent": home})
+    assert {id for _, id in kinds(plan.plan, "tasks", since)} == {top}
 
 
 @given(OPS, OPS)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gantt_tornado.entities import ENTITIES
-from gantt_tornado.settling import Settling
+from gantt_tornado.settling import SLICE, Settling
 
 TASK = ENTITIES["task"]
 
@@ -63,6 +63,60 @@ def test_a_later_touch_puts_the_repetition_off() -> None:
         settling.touch(TASK, 7, "a")
 
     assert repeats(touches) == [8, 7]
+
+
+def test_what_was_touched_in_one_turn_is_repeated_in_the_same_order() -> None:
+    ids = [5, 3, 9, 1, 7]
+    assert repeats(lambda s: [s.touch(TASK, id, "a", disputed=True) for id in ids]) == ids
+
+
+def test_many_are_repeated_with_the_loop_free_between() -> None:
+    async def scene() -> None:
+        repeated: list[int] = []
+        settling = Settling(lambda _, id: repeated.append(id), delay=0)
+        for id in range(2 * SLICE + 1):
+            settling.touch(TASK, id, "a", disputed=True)
+        steps = []
+        while len(repeated) < 2 * SLICE + 1:
+            await asyncio.sleep(0)
+            steps.append(len(repeated))
+        assert {SLICE, 2 * SLICE} <= set(steps)
+        assert repeated == sorted(repeated)
+
+    asyncio.run(scene())
+
+
+def test_what_is_touched_later_is_repeated_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        repeated: asyncio.Queue[int] = asyncio.Queue()
+        settling = Settling(lambda _, id: repeated.put_nowait(id), delay=0.01)
+        settling.touch(TASK, 7, "a", disputed=True)
+        monkeypatch.setattr(loop, "time", lambda: now + 0.009)
+        settling.touch(TASK, 8, "a", disputed=True)
+        monkeypatch.setattr(loop, "time", lambda: now + 0.011)
+        assert await repeated.get() == 7
+        await asyncio.sleep(0)
+        assert repeated.empty()
+        monkeypatch.undo()
+        assert await repeated.get() == 8
+
+    asyncio.run(scene())
+
+
+def test_an_edit_just_after_a_repetition_is_followed_too() -> None:
+    """A client may have drawn the repeated state over it."""
+
+    async def scene() -> None:
+        repeated: asyncio.Queue[int] = asyncio.Queue()
+        settling = Settling(lambda _, id: repeated.put_nowait(id), delay=0)
+        settling.touch(TASK, 7, "a", disputed=True)
+        await repeated.get()
+        settling.touch(TASK, 7, "a")
+        assert await repeated.get() == 7
+
+    asyncio.run(scene())
 
 
 def test_what_is_repeated_is_named_with_its_kind() -> None:
