@@ -1,7 +1,7 @@
 """Single events at the hub, each in a write of its own: deliveries a second.
 
-Beside it the loop in C, which sends the same bytes to the same sockets, and a naive
-Tornado server that gives a dict to each client's ``write_message``.
+Beside it the loop in C, which sends the same bytes to the same sockets, the same loop in
+Python, and a naive Tornado server that gives a dict to each client's ``write_message``.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from bench.loop import Loop
 SIZES = (10, 100, 300, 1_000)
 #: Those that a goal is set for.
 WITH_GOALS = (100, 1_000)
-RUNS = 3
+RUNS = 5
 #: Deliveries in a run for each second that other measurements run.
-DELIVERIES = {"hub": 80_000, "c": 80_000, "naive": 15_000}
+DELIVERIES = {"hub": 60_000, "c": 60_000, "python": 60_000, "naive": 12_000}
 OF_C, OF_NAIVE = 0.9, 5
 
 
@@ -44,6 +44,8 @@ class Driver:
         """Deliveries a second."""
         size = len(self.crowd.sockets)
         events = max(1, deliveries // size // batch) * batch
+        self._go(events, by="by=nobody")
+        self._loop.run(lambda: bool(self._sizes), 30)
         end = self.crowd.total + events * size * self.event
         start = perf_counter()
         self._go(events, batch)
@@ -55,9 +57,9 @@ class Driver:
         self.crowd.close()
         self._connection.close()
 
-    def _go(self, events: int, batch: int = 1) -> None:
+    def _go(self, events: int, batch: int = 1, by: str = "") -> None:
         self._sizes.clear()
-        path = f"/go?{self._arguments}&events={events}&batch={batch}"
+        path = f"/go?{by or self._arguments}&events={events}&batch={batch}"
         self._connection.send(
             task.request("POST", path, b"{}"), lambda body, _: self._sizes.append(body)
         )
@@ -72,7 +74,7 @@ def measure(directory: Path, seconds: float) -> Iterator[Line]:
 
 
 def _compare(loop: Loop, hub: int, naive: int, size: int, seconds: float) -> Iterator[Line]:
-    runs: dict[str, list[float]] = {"hub": [], "c": [], "naive": []}
+    runs: dict[str, list[float]] = {"hub": [], "c": [], "python": [], "naive": []}
     for _ in range(RUNS):
         for name, rates in runs.items():
             if name == "c" and floor.compiler() is None:
@@ -87,6 +89,7 @@ def _compare(loop: Loop, hub: int, naive: int, size: int, seconds: float) -> Ite
     if runs["c"]:
         yield _line(f"{name}: the C loop", runs["c"], "C loop", size)
         yield _line(name, runs["hub"], "ours", size, runs["c"], OF_C if goal else None, "C loop")
+        yield _line(f"{name}: a loop of socket.send in Python", runs["python"], "", 0, runs["c"])
     yield _line(f"{name}: naive Tornado", runs["naive"], "naive Tornado", size)
     name = f"{name}, against naive Tornado"
     drawn = "" if runs["c"] else "ours"

@@ -1,7 +1,8 @@
 """Our hub with its real sockets, told to go: ``python -m bench.hub DIRECTORY``.
 
 ``POST /go?by=hub&events=N&batch=B`` publishes N updates, B in each write. With ``by=c``
-the loop in C makes the same deliveries to the same sockets.
+the loop in C makes the same deliveries to the same sockets, with ``by=python`` a loop of
+``socket.send``. ``by=nobody`` makes the updates, so that they are there when it counts.
 """
 
 from __future__ import annotations
@@ -21,30 +22,31 @@ from gantt_tornado.protocol import item_value
 
 
 class Go(web.RequestHandler):
-    def initialize(self, backend: Backend, c: Any) -> None:
-        self.backend, self.c = backend, c
+    def initialize(self, backend: Backend, c: Any, made: list[Event]) -> None:
+        self.backend, self.c, self.made = backend, c, made
 
     async def post(self) -> None:
-        events = int(self.get_argument("events"))
-        if self.get_argument("by") == "c":
-            self._loop_in_c(events)
-        else:
+        events, by = int(self.get_argument("events")), self.get_argument("by")
+        self.made += map(event, range(len(self.made), events))
+        sockets = [
+            connection.ws_connection.stream.socket  # type: ignore[attr-defined]
+            for connection in self.backend.connections
+        ]
+        frame = self.made[0].frame
+        if by == "c":
+            floor.deliver(self.c, [sock.fileno() for sock in sockets], frame, events)
+        elif by == "python":
+            floor.deliver_in_python(sockets, frame, events)
+        elif by == "hub":
             await self._publish(events, int(self.get_argument("batch")))
-        self.finish({"bytes": events * len(event(0).frame)})
+        self.finish({"bytes": events * len(frame)})
 
     async def _publish(self, events: int, batch: int) -> None:
         hub = self.backend.hub
         for first in range(0, events, batch):
-            hub.publish([event(number) for number in range(first, first + batch)])
+            hub.publish(self.made[first : first + batch])
             # The window is 0, so what was published is written in the loop's next turn.
             await asyncio.sleep(0)
-
-    def _loop_in_c(self, events: int) -> None:
-        sockets = [
-            connection.ws_connection.stream.socket.fileno()  # type: ignore[attr-defined]
-            for connection in self.backend.connections
-        ]
-        floor.deliver(self.c, sockets, event(0).frame, events)
 
 
 def event(number: int) -> Event:
@@ -60,7 +62,9 @@ async def serve(directory: str) -> None:
     await backend.start()
     backend.hub = Hub(backend.plan, window=0)
     app = make_app(backend)
-    app.add_handlers(".*", [("/go", Go, {"backend": backend, "c": floor.load(directory)})])
+    app.add_handlers(
+        ".*", [("/go", Go, {"backend": backend, "c": floor.load(directory), "made": []})]
+    )
     sockets = netutil.bind_sockets(0, "127.0.0.1", backlog=1024)
     httpserver.HTTPServer(app).add_sockets(sockets)
     print(f"serving http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)

@@ -39,11 +39,13 @@ class Naive(websocket.WebSocketHandler):
 
 
 class NaiveGo(web.RequestHandler):
-    """``POST /go?events=N``: tell every client of N updates, each in a write of its own."""
+    """``POST /go?by=naive&events=N``: tell every client of N updates, each in a write of its
+    own. ``by=nobody`` tells none, as with :mod:`bench.hub`."""
 
     async def post(self) -> None:
         events = int(self.get_argument("events"))
-        for number in range(events):
+        message = event(0)
+        for number in range(events if self.get_argument("by") == "naive" else 0):
             message = event(number)
             for client in Naive.clients:
                 client.write_message(message)

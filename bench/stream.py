@@ -16,9 +16,9 @@ from bench.loop import Loop
 
 SIZES = (100, 1_000)
 BATCHES = (8, 32)
-RUNS = 3
+RUNS = 5
 #: Deliveries in a run for each second that other measurements run.
-DELIVERIES = {8: 600_000, 32: 1_200_000, 1: 80_000}
+DELIVERIES = {8: 400_000, 32: 1_000_000, 1: 60_000}
 OF_C = 6
 #: Events whose order is looked at.
 LOOKED_AT = 3_200

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Protocol
@@ -37,6 +37,10 @@ MOST_REPLAYS: Final = 16
 SLICE: Final = 500
 
 
+#: Sends framed bytes to one client. Must not raise, and must not wait.
+Send = Callable[[bytes], None]
+
+
 class Listener(Protocol):
     """A client's connection, as the hub sees it."""
 
@@ -47,8 +51,12 @@ class Listener(Protocol):
     def ask(self, seq: int) -> None:
         """Ask the client to acknowledge all changes up to ``seq``, which it was sent."""
 
-    def send(self, frames: bytes, *, replay: bool = False) -> None:
-        """Send framed bytes, of a replay or live. Must not raise, and must not wait."""
+    @property
+    def send(self) -> Send:
+        """Sends what is live; the same for as long as the client listens."""
+
+    def replay(self, frames: bytes) -> None:
+        """Send what was missed. Must not raise, and must not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +99,12 @@ class Hub:
         self._plan = plan
         self._window = window
         self._listeners: dict[Listener, _Subscriptions] = {}
+        # Those who listen to the same, as long as nobody comes or goes. Their senders, not
+        # they themselves: among thousands, each object more that is looked at costs.
+        self._alike: dict[frozenset[str], list[Send]] | None = None
         self._pending: list[Event] = []
         # Buffers on their way, in the order in which each listener must have them.
-        self._parcels: deque[tuple[bytes, list[Listener]]] = deque()
+        self._parcels: deque[tuple[bytes, list[Send]]] = deque()
         # (channel, since) → frames, for the plan's version that they were made of.
         self._replays: dict[tuple[str, int], bytes] = {}
         self._replayed = -1
@@ -113,16 +124,17 @@ class Hub:
         """
         if self._parcels:
             # Else they would come behind a replay that is newer.
-            self._hurry(listener)
+            self._hurry(listener.send)
         since = listener.known(channel)
         if since is not None:
             missed = self._replay(channel, since)
             if missed:
                 self._note_reach(since)
-                self._send_one(listener, missed, replay=True)
+                self._try(listener.replay, missed)
         subscriptions = self._listeners.setdefault(listener, _Subscriptions())
         channels = subscriptions.channels | {channel}
         subscriptions.channels = _one(channels)
+        self._alike = None
         subscriptions.had[channel] = self._joined = self._plan.seq
 
     def replayed(self, seq: int) -> bool:
@@ -143,12 +155,14 @@ class Hub:
         if subscriptions is None:
             return
         subscriptions.channels -= {channel}
+        self._alike = None
         if not subscriptions.channels:
             del self._listeners[listener]
 
     def leave(self, listener: Listener) -> None:
         """Forget a connection that has ended."""
         self._listeners.pop(listener, None)
+        self._alike = None
 
     def publish(self, events: Sequence[Event]) -> None:
         """Tell the listeners: at once if nothing was told lately, else with the window."""
@@ -201,7 +215,7 @@ class Hub:
         if not under_way:
             self._send_slices()
 
-    def _addressed(self, events: list[Event]) -> Iterator[tuple[bytes, list[Listener]]]:
+    def _addressed(self, events: list[Event]) -> Iterator[tuple[bytes, list[Send]]]:
         """Which bytes go to whom, in slices."""
         numbers = [event.seq for event in events if event.seq]
         if numbers and min(numbers) <= self._joined:
@@ -209,17 +223,22 @@ class Hub:
             for listener, subscriptions in self._listeners.items():
                 yield (
                     joined(events, subscriptions.channels, subscriptions.had),
-                    [listener],
+                    [listener.send],
                 )
             return
+        if self._alike is None:
+            self._alike = self._group()
         # Most pages listen to the same channels, so one buffer serves them all.
-        alike: dict[frozenset[str], list[Listener]] = {}
-        for listener, subscriptions in self._listeners.items():
-            alike.setdefault(subscriptions.channels, []).append(listener)
-        for channels, listeners in alike.items():
+        for channels, senders in self._alike.items():
             if buffer := joined(events, channels, {}):
-                for at in range(0, len(listeners), SLICE):
-                    yield buffer, listeners[at : at + SLICE]
+                for at in range(0, len(senders), SLICE):
+                    yield buffer, senders[at : at + SLICE]
+
+    def _group(self) -> dict[frozenset[str], list[Send]]:
+        alike: dict[frozenset[str], list[Send]] = {}
+        for listener, subscriptions in self._listeners.items():
+            alike.setdefault(subscriptions.channels, []).append(listener.send)
+        return alike
 
     def _send_slices(self) -> None:
         """Send a slice; others have the loop before the next."""
@@ -232,30 +251,31 @@ class Hub:
     def _send_some(self) -> None:
         sent = 0
         while self._parcels and sent < SLICE:
-            buffer, listeners = self._parcels.popleft()
-            sent += len(listeners)
-            for listener in listeners:
+            buffer, senders = self._parcels.popleft()
+            sent += len(senders)
+            for send in senders:
                 try:
-                    listener.send(buffer)
+                    send(buffer)
                 except Exception:
-                    self._dismiss(listener)
+                    self._dismiss(send)
 
-    def _send_one(self, listener: Listener, buffer: bytes, *, replay: bool = False) -> None:
+    def _try(self, send: Send, buffer: bytes) -> None:
         try:
-            listener.send(buffer, replay=replay)
+            send(buffer)
         except Exception:
-            self._dismiss(listener)
+            self._dismiss(send)
 
-    def _dismiss(self, listener: Listener) -> None:
+    def _dismiss(self, send: Send) -> None:
         log.exception("a listener failed, and is told no more")
-        self.leave(listener)
+        for listener in [each for each in self._listeners if send in (each.send, each.replay)]:
+            self.leave(listener)
 
-    def _hurry(self, listener: Listener) -> None:
+    def _hurry(self, send: Send) -> None:
         """Send one listener at once what is on its way to it."""
-        for buffer, listeners in self._parcels:
-            if listener in listeners:
-                listeners.remove(listener)
-                self._send_one(listener, buffer)
+        for buffer, senders in self._parcels:
+            if send in senders:
+                senders.remove(send)
+                self._try(send, buffer)
 
     def _replay(self, channel: str, since: int) -> bytes:
         """The frames that a page has missed. After a restart all pages ask for the same."""

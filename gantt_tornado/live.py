@@ -12,7 +12,7 @@ import secrets
 from typing import Any, ClassVar, Final
 
 import orjson
-from tornado import iostream, websocket
+from tornado import websocket
 
 from gantt_tornado import protocol
 from gantt_tornado.acks import page_url
@@ -20,6 +20,8 @@ from gantt_tornado.auth import Role
 from gantt_tornado.backend import Backend
 from gantt_tornado.errors import BadRequest, Forbidden, TooLarge
 from gantt_tornado.handlers import Handler
+from gantt_tornado.hub import Send
+from gantt_tornado.outlet import Outlet
 from gantt_tornado.protocol import Call, Subscribe, Unsubscribe
 from gantt_tornado.requests import host_of
 
@@ -39,9 +41,9 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         self._since: int | None = None
         self._arrived: dict[str, int] = {}
         self._asked: dict[int, frozenset[str]] = {}
-        self._unsent = 0
         self._ended = False
         self._channels: set[str] = set()
+        self._outlet: Outlet | None = None
 
     # Handshake and calls.
 
@@ -110,8 +112,8 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
             self.close(protocol.POLICY, "Unauthorized")
             return
         assert self.ws_connection is not None and self.ws_connection.stream is not None
-        self._stream = self.ws_connection.stream
-        self._direct = not isinstance(self._stream, iostream.SSLIOStream)
+        stream, limit = self.ws_connection.stream, self.backend.config.max_unsent
+        self._outlet = Outlet(stream, limit, self._too_slow)
         # Small frames are what this socket is for; do not hold them back for more.
         self.set_nodelay(True)
         self._since = _since(self.get_query_argument("since", ""))
@@ -168,53 +170,33 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
             self.backend.acks.arrived(self._page, self, self._asked[seq], seq)
 
     def on_close(self) -> None:
-        self._ended = True
+        self._end()
         self.backend.disconnected(self)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Say goodbye; whoever does not answer is cut off after some seconds."""
-        self._ended = True
+        self._end()
         super().close(code, reason)
 
-    def send(self, frames: bytes, *, replay: bool = False) -> None:
-        """Send framed bytes at once where the socket takes them, else through the stream.
+    @property
+    def send(self) -> Send:
+        # Without a call between the hub's innermost loop and the socket.
+        assert self._outlet is not None, "only an open socket listens"
+        return self._outlet.send
 
-        Straight to the socket only while the stream has nothing of its own to write, so
-        the order is kept; what the socket did not take is handed to the stream. TLS has
-        a state of its own and always goes through the stream.
-        """
-        stream = self._stream
-        if self._ended or stream.closed():
-            return
-        sent = 0
-        if self._direct and not stream.writing():
-            try:
-                sent = stream.socket.send(frames)
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                log.debug("a client vanished: %s", error)
-                stream.close()
-                return
-        if sent < len(frames):
-            rest = memoryview(frames)[sent:]
-            self._buffer(rest, 0 if replay else len(rest))
+    def replay(self, frames: bytes) -> None:
+        assert self._outlet is not None, "only an open socket listens"
+        self._outlet.replay(frames)
 
-    def _buffer(self, rest: memoryview, counted: int) -> None:
-        """Leave bytes to the stream. A replay does not count: a page that was away for
-        long is not slow."""
-        self._unsent += counted
-        self._stream.write(rest).add_done_callback(lambda _: self._written(counted))
-        if self._unsent > self.backend.config.max_unsent:
-            log.info(
-                "a client reads too slowly and is disconnected: %s",
-                self._request_summary(),
-            )
-            # Behind what is waiting: a frame that was begun must be ended.
-            self.close(protocol.TRY_AGAIN_LATER, "Reading too slowly")
+    def _end(self) -> None:
+        self._ended = True
+        if self._outlet is not None:
+            self._outlet.end()
 
-    def _written(self, size: int) -> None:
-        self._unsent -= size
+    def _too_slow(self) -> None:
+        log.info("a client reads too slowly and is disconnected: %s", self._request_summary())
+        # Behind what is waiting: a frame that was begun must be ended.
+        self.close(protocol.TRY_AGAIN_LATER, "Reading too slowly")
 
     def _upgrades(self) -> bool:
         return self.request.headers.get("Upgrade", "").lower() == "websocket"

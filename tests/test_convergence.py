@@ -72,12 +72,15 @@ class Socket:
 
     def close(self, code: int | None = None, reason: str | None = None) -> None: ...
 
-    def send(self, frames: bytes, *, replay: bool = False) -> None:
+    def send(self, frames: bytes) -> None:
         arrives = max(self.page.loop.time() + self.page.latency(), self.page.last_arrival)
         self.page.last_arrival = arrives
         # Timers that are due at the same time have no order; what a line carries has.
         self.carried.append(payloads(frames))
         self.page.loop.call_at(arrives, self._arrive)
+
+    def replay(self, frames: bytes) -> None:
+        self.send(frames)
 
     def _arrive(self) -> None:
         for text in self.carried.popleft():

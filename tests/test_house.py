@@ -22,7 +22,7 @@ LAYERS = (
         *("auth", "rpc", "demo", "loads", "strays"),
     },
     {"backend"},
-    {"requests", "handlers", "live", "updates"},
+    {"requests", "outlet", "handlers", "live", "updates"},
     {"app", "cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

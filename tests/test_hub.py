@@ -33,7 +33,7 @@ class Page:
     def ask(self, seq: int) -> None:
         self.asked.append(seq)
 
-    def send(self, frames: bytes, *, replay: bool = False) -> None:
+    def send(self, frames: bytes) -> None:
         self.writes.append([])
         while frames:
             head = {126: 4, 127: 10}.get(frames[1], 2)
@@ -43,13 +43,16 @@ class Page:
             frames = frames[head + size :]
         self.sent()
 
+    def replay(self, frames: bytes) -> None:
+        self.send(frames)
+
     @property
     def had(self) -> list[Any]:
         return [value for write in self.writes for value in write]
 
 
 class Broken(Page):
-    def send(self, frames: bytes, *, replay: bool = False) -> None:
+    def send(self, frames: bytes) -> None:
         raise OSError("gone")
 
 
@@ -222,7 +225,7 @@ def test_the_same_bytes_go_to_every_page() -> None:
         sent: list[bytes] = []
 
         class Raw(Page):
-            def send(self, frames: bytes, *, replay: bool = False) -> None:
+            def send(self, frames: bytes) -> None:
                 sent.append(frames)
 
         hub_of(Raw(), Raw(), Raw()).publish([number(1)])
@@ -299,7 +302,7 @@ def test_leaving_what_was_never_joined_is_no_error(goodbye: Any) -> None:
 def test_a_page_that_leaves_while_it_is_told_harms_nobody() -> None:
     async def scene() -> None:
         class Leaving(Page):
-            def send(self, frames: bytes, *, replay: bool = False) -> None:
+            def send(self, frames: bytes) -> None:
                 hub.leave(self)
 
         others = [Page(), Page()]
