@@ -33,9 +33,9 @@ def _fill(path: Path, tasks: int, journal: int) -> None:
     database = Database(f"sqlite:///{path}")
     database.open()
     try:
+        Counter.update(seq=task.FIRST - 1).execute(database.peewee)
         store = Store(database, calendar)
         with database.peewee.atomic("IMMEDIATE"):
-            Counter.update(seq=task.FIRST - 1).execute(database.peewee)
             parent = 0
             for number in range(tasks):
                 above = 0 if number % BRANCH == 0 else parent
@@ -63,4 +63,3 @@ def _lengthen(database: Database, store: Store, lines: int) -> None:
         for seq in range(last + 1, last + 1 + lines)
     )
     database.peewee.connection().executemany(sql, rows)
-    Counter.update(seq=last + lines).execute(database.peewee)

@@ -244,9 +244,9 @@ class Backend:
         The delete of a row that was never saved has the outcome with the id 0.
         """
         kind = known(entity)
-        saved: dict[str, int] = {}
 
         def run() -> list[Outcome | GanttError]:
+            saved: dict[str, int] = {}
             return [self._carry_out(kind, write, author, saved) for write in writes]
 
         results = await self._writer.submit(run)

@@ -5,12 +5,14 @@ The rest of the house speaks peewee's portable SQL to what :class:`Database` hol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
+import peewee
 from filelock import FileLock, Timeout
 from peewee import DatabaseError, Query, SqliteDatabase
 from playhouse.migrations import Runner
@@ -56,6 +58,8 @@ class Database:
         self.peewee = SqliteDatabase(self.path, timeout=BUSY_TIMEOUT, thread_safe=False)
         # By its real name, so that a link to the file is the same file.
         real = Path(self.path).resolve()
+        #: How often something was undone, if only what had been prepared to be written.
+        self.undone = 0
         self._lock = None if self.path == ":memory:" else FileLock(f"{real}.lock", timeout=0)
 
     def open(self) -> None:
@@ -64,6 +68,7 @@ class Database:
         try:
             self._check_header()
             self.peewee.connect()
+            self._connection: sqlite3.Connection = self.peewee.connection()
             self._check_owner()
             self._prepare()
         except (DatabaseError, OSError) as error:
@@ -81,6 +86,25 @@ class Database:
         """
         return cast(T, _prepared(make))
 
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Execute compiled SQL on peewee's connection, with peewee's errors.
+
+        Beside this, peewee's own way costs as much again as SQLite: it makes a cursor,
+        looks whether the connection is open, and writes a line for the log.
+        """
+        try:
+            return self._connection.execute(sql, params)
+        except sqlite3.Error as error:
+            raise getattr(peewee, type(error).__name__)(*error.args) from error
+
+    def undo(self, savepoint: str = "") -> None:
+        """Undo what was written since a savepoint, or in the whole transaction."""
+        self.undone += 1
+        if savepoint:
+            self.execute(f"ROLLBACK TO {savepoint}")
+        elif self.in_transaction:
+            self.peewee.rollback()
+
     def close(self) -> None:
         if not self.peewee.is_closed():
             self.peewee.close()
@@ -90,7 +114,12 @@ class Database:
     @property
     def in_transaction(self) -> bool:
         """Whether SQLite itself is inside one: a full disk ends it without being asked."""
-        return bool(self.peewee.connection().in_transaction)
+        return self._connection.in_transaction
+
+    @property
+    def written(self) -> int:
+        """How many rows have been written since the database was opened, undone or not."""
+        return self._connection.total_changes
 
     def _acquire(self) -> None:
         if self._lock is None:

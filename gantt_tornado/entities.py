@@ -114,8 +114,8 @@ class Refused(Model):
 
 
 class Counter(Model):
-    """One row: the number of the last change. A database's own serial would not do,
-    because where several processes write, its order is not the order of commits."""
+    """One row: the last change when some were forgotten, so that even when all are, no
+    number is given twice."""
 
     id = IntegerField(primary_key=True)
     seq = BigIntegerField()
@@ -174,7 +174,8 @@ def _number(value: float | None) -> float | None:
     return value
 
 
-Text = Annotated[str, BeforeValidator(_text), AfterValidator(clean)]
+#: It is cleaned with all others, see :meth:`Entity.read`.
+Text = Annotated[str, BeforeValidator(_text)]
 Date = Annotated[str | None, BeforeValidator(_date)]
 Reference = Annotated[int | str, BeforeValidator(_reference)]
 Flag = Annotated[bool | None, BeforeValidator(_empty_is_none)]
@@ -185,6 +186,13 @@ Length = Annotated[
 Share = Annotated[float | None, Field(ge=0, le=1), BeforeValidator(_empty_is_none)]
 
 _OPEN = ConfigDict(extra="allow")
+
+#: Marks of keys: "$" of what the client computes, "!" of its own notes on a row.
+_MARKS: Final = frozenset(("$", "_", "!"))
+_NOT_KEPT: Final = frozenset(("id",))
+_NOT_KEPT_OF_ORDERED: Final = frozenset(("id", "sortorder", "target"))
+#: Values that hold no text.
+_PLAIN: Final = frozenset((int, float, bool, type(None)))
 
 
 @with_config(_OPEN)
@@ -271,7 +279,7 @@ class Entity:
         except ValidationError as error:
             raise BadRequest(_first_fault(error)) from None
         values = {
-            clean(key): value if isinstance(value, int | float) else clean(value)
+            key if "<" not in key else clean(key): value if type(value) in _PLAIN else clean(value)
             for key, value in values.items()
             if value is not None or key not in merge.DATES
         }
@@ -280,12 +288,11 @@ class Entity:
 
     def own(self, sent: Mapping[str, Any]) -> dict[str, Any]:
         """Those fields of a row on a page that are the item's."""
-        dropped = ("id", "sortorder", "target") if self.ordered else ("id",)
+        dropped = _NOT_KEPT_OF_ORDERED if self.ordered else _NOT_KEPT
         return {
             key: value
             for key, value in sent.items()
-            # "$" marks what the client computes, "!" its own notes on a row.
-            if key[:1] not in ("$", "_", "!") and key not in dropped
+            if key[:1] not in _MARKS and key not in dropped
         }
 
     def unpack(self, form: Mapping[str, Any]) -> dict[str, Any]:

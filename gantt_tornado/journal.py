@@ -109,8 +109,9 @@ class _Statements:
     """The SQL of the journal."""
 
     def __init__(self, compile: Compile) -> None:
-        self.seq = compile(Counter.select(Counter.seq))
-        self.next = compile(Counter.update({Counter.seq: Counter.seq + ANY}).returning(Counter.seq))
+        self.last = compile(Change.select(fn.MAX(Change.seq)))
+        self.counted = compile(Counter.select(Counter.seq))
+        self.count = compile(Counter.update({Counter.seq: ANY}))
         self.record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
         self.later = compile(
             Change.select(Change.fields, Change.user, Change.device, Change.seen, Change.previous)
@@ -182,19 +183,27 @@ class _Statements:
 
 
 class Journal:
-    """The lines of the journal and the counter that numbers them."""
+    """The lines of the journal and their numbers."""
 
     def __init__(self, database: Database) -> None:
-        self._execute = database.peewee.execute_sql
+        self._execute = database.execute
         self._sql = database.prepared(_Statements)
+        self._database = database
+        # The last number given away, as long as nothing was undone.
+        self._given = self.seq()
+        self._undone = database.undone
 
     def seq(self) -> int:
         """The number of the last change."""
-        return int(self._one(self._sql.seq)[0])
+        return int(self._one(self._sql.last)[0] or self._one(self._sql.counted)[0])
 
     def next(self) -> int:
-        """A number for a change. Inside a transaction no other writer gets one."""
-        return int(self._one(self._sql.next, 1)[0])
+        """A number for a change. There is no other writer, so nobody else gives one."""
+        if self._undone != self._database.undone:
+            self._undone = self._database.undone
+            self._given = self.seq()
+        self._given += 1
+        return self._given
 
     def horizon(self) -> int:
         """The last change that has been forgotten."""
@@ -317,6 +326,8 @@ class Journal:
         last = expired[-1][0]
         whole = [root for _, root in expired if root <= last]
         last = max(whole, default=expired[0][1])
+        # When all are forgotten, their numbers are not to be given again.
+        self._execute(self._sql.count, (self.seq(),))
         self._execute(self._sql.prune_refused, (last,))
         return int(self._execute(self._sql.prune, (last,)).rowcount)
 

@@ -42,11 +42,15 @@ def same(stored: Any, sent: Any) -> bool:
 
 def changed(base: Fields, sent: Fields) -> dict[str, Any]:
     """The fields of ``sent`` that its writer changed, given what it had seen."""
-    return {
-        field: value
-        for field, value in sent.items()
-        if field not in base or not same(base[field], value)
-    }
+    fields = {}
+    for field, value in sent.items():
+        before = base.get(field, _MISSING)
+        # Mostly it came back as it went out; the rest is looked at more closely.
+        if before == value and type(before) is type(value):
+            continue
+        if before is _MISSING or not same(before, value):
+            fields[field] = value
+    return fields
 
 
 def diff(old: Fields, new: Fields) -> Diff:

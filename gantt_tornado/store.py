@@ -153,7 +153,7 @@ class Store:
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.journal = Journal(database)
-        self._execute = database.peewee.execute_sql
+        self._execute = database.execute
         self._calendar = calendar
         self._now = now
         self._sql = database.prepared(_Rules)
@@ -235,7 +235,9 @@ class Store:
         if dropped:
             # Also where it is the same neighbour again: the next resend of it is stale.
             diff["target"] = [row.state.get("target"), edit.target]
-        differs = _differs(edit, state) or not all(mine for _, mine in later)
+        differs = bool(later or touched) and (
+            _differs(edit, state) or not all(mine for _, mine in later)
+        )
         if not diff:
             return Outcome(entity, id, author, (), self.encode(entity, row), differs)
         change = self._save(entity, project, row, state, diff, author, seen=edit.rev or 0)

@@ -1,8 +1,8 @@
 """The writer: the one thread that touches the database, and its group commit.
 
 It owns the connection; nothing else may use it. Jobs come in a queue from the loop, all
-that wait are run in one transaction, each in a savepoint of its own, and one commit
-pays the sync for all of them. The loop is woken once a batch. The writer takes
+that wait are run in one transaction, and one commit pays the sync for all of them. A job
+that fails undoes nobody else's work. The loop is woken once a batch. The writer takes
 callables and knows no entity.
 """
 
@@ -33,9 +33,16 @@ LONGEST_QUEUE: Final = 10_000
 RETRY_AFTER: Final = 2
 
 
+class _HalfWritten(Exception):
+    """A job failed after it had written something."""
+
+
 @dataclass(slots=True)
 class Job(Generic[T]):
-    """One callable, run inside a transaction, and the future of its result."""
+    """One callable, run inside a transaction, and the future of its result.
+
+    It may be run a second time, after the first was undone.
+    """
 
     run: Callable[[], T]
     future: asyncio.Future[T]
@@ -150,31 +157,53 @@ class Writer:
         self._call(self._deliver, batch)
 
     def _transaction(self, batch: list[Job[Any]]) -> None:
+        try:
+            self._attempt_all(batch, self._attempt)
+        except _HalfWritten:
+            # Rare, so only now each pays for a savepoint of its own.
+            self._attempt_all(batch, self._attempt_apart)
+
+    def _attempt_all(self, batch: list[Job[Any]], attempt: Callable[[Job[Any]], None]) -> None:
         peewee = self._database.peewee
         peewee.begin("IMMEDIATE")
         try:
             for job in batch:
-                self._attempt(job)
+                job.error = None
+                attempt(job)
             peewee.commit()
         except BaseException:
-            if self._database.in_transaction:
-                peewee.rollback()
+            self._database.undo()
             raise
 
     def _attempt(self, job: Job[Any]) -> None:
-        peewee = self._database.peewee
-        peewee.execute_sql("SAVEPOINT job")
+        """Run a job, most of which refuse before they write."""
+        written = self._database.written
         try:
             job.result = job.run()
         except Exception as error:
-            if not self._database.in_transaction:
-                # A full disk has ended the transaction under us. Jobs that went on now
-                # would each commit on their own, so the batch ends here, with the first
-                # cause and not with the "no such savepoint" that would follow.
-                raise
-            job.error = self._unavailable(error) if _is_the_stores(error) else error
-            peewee.execute_sql("ROLLBACK TO job")
-        peewee.execute_sql("RELEASE job")
+            self._refused(job, error)
+            if self._database.written != written:
+                raise _HalfWritten from error
+            self._database.undone += 1
+
+    def _attempt_apart(self, job: Job[Any]) -> None:
+        """Run a job that can be undone alone."""
+        execute = self._database.execute
+        execute("SAVEPOINT job")
+        try:
+            job.result = job.run()
+        except Exception as error:
+            self._refused(job, error)
+            self._database.undo("job")
+        execute("RELEASE job")
+
+    def _refused(self, job: Job[Any], error: Exception) -> None:
+        if not self._database.in_transaction:
+            # A full disk has ended the transaction under us. Jobs that went on now would
+            # each commit on their own, so the batch ends here, with the first cause and
+            # not with the "no such savepoint" that would follow.
+            raise error
+        job.error = self._unavailable(error) if _is_the_stores(error) else error
 
     def _unavailable(self, error: Exception) -> Unavailable:
         log.warning("the store cannot take writes now: %s", error)

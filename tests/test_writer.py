@@ -249,6 +249,42 @@ def test_what_a_failed_job_had_written_is_taken_back() -> None:
     asyncio.run(scene())
 
 
+def test_what_a_failed_job_had_written_is_taken_back_from_among_others() -> None:
+    async def scene() -> None:
+        async with started() as w:
+
+            def half() -> None:
+                w.add(2)()
+                raise Conflict("no")
+
+            release = await w.hold()
+            jobs = [
+                w.writer.submit(job) for job in (w.add(1), half, fail(Conflict("no")), w.add(3))
+            ]
+            release.set()
+            results = await asyncio.gather(*jobs, return_exceptions=True)
+            assert [r if isinstance(r, int) else type(r) for r in results] == [
+                1,
+                Conflict,
+                Conflict,
+                3,
+            ]
+            assert await w.writer.submit(w.stored) == [1, 3]
+
+    asyncio.run(scene())
+
+
+def test_only_who_fails_after_it_wrote_costs_savepoints() -> None:
+    async def scene() -> None:
+        async with started() as w:
+            await asyncio.gather(w.writer.submit(w.add(1)), w.writer.submit(w.add(2)))
+            with pytest.raises(Conflict):
+                await w.writer.submit(fail(Conflict("no")))
+            assert not [each for each in w.statements if "SAVEPOINT" in each]
+
+    asyncio.run(scene())
+
+
 def test_an_error_of_our_sql_is_not_called_a_full_disk() -> None:
     async def scene() -> None:
         async with started() as w:
