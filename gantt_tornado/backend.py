@@ -43,8 +43,8 @@ Authenticate = Callable[[Any], User | Awaitable[User | None] | None]
 PRUNE_EVERY: Final = 60.0
 #: Seconds between two questions to every page how far it got.
 ASK_EVERY: Final = 5.0
-#: Sockets that may open in one turn of the loop.
-AT_ONCE: Final = 8
+#: Sockets that may open, or be told what they missed, in one turn of the loop.
+AT_ONCE: Final = 2
 #: Seconds between two tellings of how many people are connected.
 PRESENCE_EVERY: Final = 0.5
 

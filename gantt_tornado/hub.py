@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,8 +34,10 @@ CROWDED: Final = 32
 DRAWN: Final = 3.0
 #: Replays kept for others who ask for the same.
 MOST_REPLAYS: Final = 16
-#: Sends in a row; some thousands would hold the loop for tens of milliseconds.
-SLICE: Final = 500
+#: Clients that are sent to between two looks at the clock.
+SLICE: Final = 100
+#: Seconds of sending after which others have the loop.
+LONGEST: Final = 0.004
 
 
 #: Sends framed bytes to one client. Must not raise, and must not wait.
@@ -249,15 +252,16 @@ class Hub:
             self.ask()
 
     def _send_some(self) -> None:
-        sent = 0
-        while self._parcels and sent < SLICE:
+        enough = time.perf_counter() + LONGEST
+        while self._parcels:
             buffer, senders = self._parcels.popleft()
-            sent += len(senders)
             for send in senders:
                 try:
                     send(buffer)
                 except Exception:
                     self._dismiss(send)
+            if time.perf_counter() >= enough:
+                return
 
     def _try(self, send: Send, buffer: bytes) -> None:
         try:

@@ -65,9 +65,7 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
 
     async def get(self) -> None:
         if self._upgrades():
-            async with self.backend.door:
-                # After a restart all pages come at once; writes go on between them.
-                await asyncio.sleep(0)
+            await self._pass_the_door()
             await super(Handler, self).get()
         else:
             self.backend.acks.greeted(page_url(self.request.uri or ""))
@@ -91,6 +89,12 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
             raise BadRequest("The body is not a list of calls.")
         assert self.user is not None
         self.answer(orjson.dumps(await self.backend.services.call(calls, self.user)))
+
+    async def _pass_the_door(self) -> None:
+        """Wait for one's turn: after a restart all pages come at once, each to be told
+        what it missed, and writes go on between them."""
+        async with self.backend.door:
+            await asyncio.sleep(0)
 
     # The socket.
 
@@ -131,8 +135,12 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
             return
         match protocol.parse_frame(message):
             case Subscribe(name) if len(self._channels) < MOST_CHANNELS:
-                self._channels.add(name)
-                self.backend.hub.subscribe(self, name)
+                if self._since is not None:
+                    await self._pass_the_door()
+                if not self._ended:
+                    # Not before the door: what is asked of a channel must have been sent on it.
+                    self._channels.add(name)
+                    self.backend.hub.subscribe(self, name)
             case Unsubscribe(name):
                 self._channels.discard(name)
                 self.backend.hub.unsubscribe(self, name)

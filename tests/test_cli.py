@@ -1,5 +1,6 @@
 """The command, as a process of its own."""
 
+import gc
 import http.client
 import json
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from tornado.websocket import websocket_connect
 
-from gantt_tornado import Config, __version__
+from gantt_tornado import Config, __version__, cli
 from gantt_tornado.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -363,3 +364,14 @@ class TestHelp:
 
     def test_the_version(self, launch):
         assert launch("--version").communicate(timeout=20)[0].strip() == __version__
+
+
+def test_the_plan_is_not_looked_through_for_garbage():
+    threshold = gc.get_threshold()
+    try:
+        cli._spare_the_collector()
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold() > threshold
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)

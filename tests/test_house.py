@@ -23,7 +23,7 @@ LAYERS = (
     },
     {"backend"},
     {"requests", "outlet", "handlers", "live", "updates"},
-    {"app", "cli"},
+    {"entrance", "app", "cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 #: Stands beside the house: those who embed use it in tests of theirs.

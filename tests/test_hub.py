@@ -458,6 +458,7 @@ def test_a_page_that_comes_back_is_replayed_from_where_it_says(plan: Driven) -> 
 @pytest.fixture
 def slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "SLICE", 2)
+    monkeypatch.setattr(hub_module, "LONGEST", 0)
 
 
 @pytest.mark.usefixtures("slices")
