@@ -1,7 +1,8 @@
 """From a PUT to the last of 100 subscribers.
 
 At 10 a second each event goes out at once; at 50 a second the pacing of the wire
-contract collects them.
+contract collects them. Beside it the answers of the bare handler at the same pace, which
+keeps nothing and tells nobody: between two requests the machine falls asleep.
 """
 
 from __future__ import annotations
@@ -110,6 +111,22 @@ def measure(directory: Path, seconds: float) -> Iterator[Line]:
             name = f"PUT to the last of {SUBSCRIBERS} subscribers, {rate} PUTs/s"
             yield _line(f"{name}, p50", runs, 50, p50)
             yield _line(f"{name}, p99", runs, 99, p99)
+    with process.peer("bare") as bare:
+        rate = min(GOALS)
+        runs = [_answered(Loop(), bare.port, int(PUTS[rate] * seconds), rate) for _ in range(RUNS)]
+        for percent in (50, 99):
+            name = f"PUT to the answer of the bare handler, {rate} PUTs/s, p{percent}"
+            yield _line(name, runs, percent, None)
+
+
+def _answered(loop: Loop, port: int, count: int, rate: float) -> list[float]:
+    """Milliseconds from each of ``count`` PUTs to its answer."""
+    editor = Editor(loop, port, [task.Edit(task.item(task.FIRST))])
+    editor.warm(1)
+    editor.schedule(count, rate)
+    loop.run(lambda: len(editor.latencies) == count, count / rate + 10)
+    editor.close()
+    return [seconds * 1e3 for seconds in editor.latencies]
 
 
 def _line(name: str, runs: list[list[float]], percent: float, most: float | None) -> Line:

@@ -14,6 +14,8 @@ from gantt_tornado.store import Store
 
 #: Children of one task.
 BRANCH = 100
+#: In milliseconds.
+AN_HOUR = 60 * 60 * 1000
 
 
 def plant(path: Path, tasks: int, journal: int = 0) -> Path:
@@ -44,6 +46,10 @@ def _fill(path: Path, tasks: int, journal: int) -> None:
                 parent = parent if above else outcome.id
             if journal:
                 _lengthen(database, store, journal)
+            # As if it had been at rest: a server repeats what changed just before it started.
+            last = store.journal.seq()
+            older = Change.update(at=Change.at - AN_HOUR).where(Change.seq < last)
+            older.execute(database.peewee)
         database.peewee.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         database.close()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench import machine
+from gantt_tornado.settling import DELAY
 
 ROOT = Path(__file__).parent.parent
 #: Seconds that a server may take to stop.
@@ -67,7 +69,10 @@ class Process:
 def ours(database: Path) -> Process:
     """The server as it is started in production, on a database."""
     url = f"sqlite:///{database}"
-    return Process(["server.py", "--port=0", f"--database={url}", "--log-level=warning"])
+    server = Process(["server.py", "--port=0", f"--database={url}", "--log-level=warning"])
+    # It has by then repeated what was changed last before it started.
+    time.sleep(DELAY + 0.2)
+    return server
 
 
 def hub(directory: Path) -> Process:
