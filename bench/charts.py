@@ -63,7 +63,9 @@ def svg(title: str, x_title: str, series: Series) -> str:
         tick *= 10
     parts += [_label(x_of(x), HEIGHT - BOTTOM + 18, f"{x:g}", "middle") for x in x_ticks]
     labels: list[float] = []
-    for (name, line), colour in zip(series.items(), COLOURS, strict=False):
+    # The highest at the right end first, so that a label moved down passes no other line's.
+    coloured = zip(series.items(), COLOURS, strict=False)
+    for (name, line), colour in sorted(coloured, key=lambda each: -max(each[0][1])[1]):
         path = "L".join(f"{x_of(x):.1f} {y_of(y):.1f}" for x, y in line)
         parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [

@@ -20,7 +20,8 @@ from bench.loop import Loop
 SIZES = (10, 100, 300, 1_000)
 #: Those that a goal is set for.
 WITH_GOALS = (100, 1_000)
-RUNS = 5
+#: Runs for a size with a goal, and for the others, which are only drawn.
+RUNS, DRAWN = 5, 2
 #: Deliveries in a run for each second that other measurements run.
 DELIVERIES = {"hub": 60_000, "c": 60_000, "python": 60_000, "naive": 12_000}
 OF_C, OF_NAIVE = 0.9, 5
@@ -75,7 +76,7 @@ def measure(directory: Path, seconds: float) -> Iterator[Line]:
 
 def _compare(loop: Loop, hub: int, naive: int, size: int, seconds: float) -> Iterator[Line]:
     runs: dict[str, list[float]] = {"hub": [], "c": [], "python": [], "naive": []}
-    for _ in range(RUNS):
+    for _ in range(RUNS if size in WITH_GOALS else DRAWN):
         for name, rates in runs.items():
             if name == "c" and floor.compiler() is None:
                 continue
