@@ -183,7 +183,8 @@ class Backend:
             outcome = await self._writer.submit(self._updating(kind, id, fields, author))
         except Unavailable:
             # The writer has on its screen what is not stored.
-            self._settling.touch(kind, id, author.device, disputed=True)
+            if self.plan.knows(kind, id):
+                self._settling.touch(kind, id, author.device, disputed=True)
             raise
         if outcome.refusal is not None:
             raise outcome.refusal.error
@@ -194,7 +195,7 @@ class Backend:
     ) -> Callable[[], Outcome]:
         """What the writer's thread has to do for an update, or for its refusal.
 
-        The store checks before it writes, so a refusal has left nothing behind.
+        The store checks before it writes, so a refusal has changed no row.
         """
         try:
             edit = kind.read(fields, self._calendar)
@@ -394,7 +395,7 @@ class Backend:
         for change in outcome.changes:
             if change.action == "update":
                 for field in change.entity.references.keys() & change.fields.keys():
-                    self._strays.left(change.id, change.fields[field][0])
+                    self._left(change.id, change.fields[field][0])
             # Whoever adds counts as unknown: a page that was adding a row itself just
             # then has put this one off, and would miss its first edit.
             writer = "" if change.action == "add" else change.author.device
@@ -406,7 +407,7 @@ class Backend:
                     watcher(change)
                 except Exception:
                     log.exception("a callback of on_change failed")
-        if not outcome.changes:
+        if not outcome.changes and self.plan.knows(outcome.entity, outcome.id):
             # Nothing was to be changed; but what others did meanwhile may have been dropped.
             self._settling.touch(outcome.entity, outcome.id, outcome.author.device)
         if outcome.differs:
@@ -421,9 +422,14 @@ class Backend:
             return
         self._settling.touch(outcome.entity, outcome.id, outcome.author.device, disputed=True)
         if shown_below is not None:
-            self._strays.left(outcome.id, shown_below)
+            self._left(outcome.id, shown_below)
             if self.plan.item(outcome.entity, shown_below) is None:
                 self._gather([shown_below])
+
+    def _left(self, id: int, place: int) -> None:
+        # Nobody can delete the top of the plan.
+        if place:
+            self._strays.left(id, place)
 
     def _gather(self, gone: list[int]) -> None:
         """Have told again what pages may have dropped with what is gone."""
@@ -479,7 +485,7 @@ class Backend:
 
 
 def _writes(results: list[Any]) -> list[Outcome]:
-    """Those of the writer's results that changed something; the others were reads."""
+    """Those of the writer's results that stand for writes; the others were reads."""
     flat = [each for result in results for each in (result if type(result) is list else (result,))]
     return [result for result in flat if isinstance(result, Outcome)]
 

@@ -21,6 +21,8 @@ from gantt_tornado.merge import Diff
 _UNREAD: Final = ("project", "seen", "previous", "request")
 #: Journal lines deleted in one go, so that no write waits long for it.
 PRUNED_AT_ONCE: Final = 500
+#: Names of refused fields that are remembered of an item. A row has some twenty.
+MOST_REFUSED: Final = 100
 #: Journal lines that are looked at for the latest changes.
 LATEST: Final = 500
 
@@ -281,11 +283,12 @@ class Journal:
     ) -> tuple[str, ...]:
         """Remember that a page shows what was refused of an item, through a restart too.
 
-        Returns the names of all fields of the item that were ever refused, as far as
-        remembered: a page that was away since has the old ones on its screen.
+        Returns the names of the fields of the item that were refused lately: a page that
+        was away since has the old ones on its screen.
         """
         found = self._one(self._sql.refused_of, id)
-        names = tuple(sorted({*fields, *(orjson.loads(found[0]) if found else ())}))
+        known = orjson.loads(found[0]) if found else ()
+        names = tuple(dict.fromkeys([*fields, *known]))[:MOST_REFUSED]
         line = (id, project, entity.name, self.seq(), orjson.dumps(names).decode())
         self._execute(self._sql.refuse, line)
         return names
@@ -298,12 +301,13 @@ class Journal:
 
     def latest(self, project: str, span: int) -> list[tuple[Entity, int]]:
         """The items of the last changes and refusals, oldest first: of those changes made
-        up to ``span`` milliseconds before the last, but not of more than some hundred."""
+        up to ``span`` milliseconds before the last, but not more than some hundred of
+        either."""
         lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
         lines = [line for line in lines if line[2] >= lines[0][2] - span]
         first = lines[-1][3] if lines else 0
         items = {id: ENTITIES[entity] for id, entity, _, _ in reversed(lines)}
-        for id, seq, refused, _ in self.refused(project):
+        for id, seq, refused, _ in list(self.refused(project))[-LATEST:]:
             if seq >= first - 1:
                 items[id] = refused
         return [(kind, id) for id, kind in items.items()]

@@ -437,7 +437,9 @@ class Plan:
         """
         rescued: set[int] = set()
         for id in there:
-            if self._touched[id].reparented > since:
+            # What hangs below a task that moved may have changed before all that is remembered.
+            touched = self._touched.get(id)
+            if touched is not None and touched.reparented > since:
                 while id not in rescued and id in self._touched and self._touched[id].seq > since:
                     rescued.add(id)
                     id = self._tree.place[id][0]

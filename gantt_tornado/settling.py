@@ -70,18 +70,22 @@ class Settling:
     def _settle(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        try:
+            self._repeat_some(loop.time())
+        finally:
+            if self._due:
+                due, _ = next(iter(self._due.values()))
+                self._timer = loop.call_at(due, self._settle)
+
+    def _repeat_some(self, now: float) -> None:
         for id, (due, entity) in list(islice(self._due.items(), SLICE)):
             if due > now:
-                break
+                return
             del self._due[id]
             # A client that begins an edit just now draws the repeated state over it, and may
             # drop the echo.
             self._young[id] = ""
             self._repeat(entity, id)
-        if self._due:
-            due, _ = next(iter(self._due.values()))
-            self._timer = loop.call_at(due, self._settle)
 
     def _turn(self, now: float) -> None:
         if now - self._turned < TOGETHER:

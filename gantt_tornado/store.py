@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -260,13 +260,20 @@ class Store:
             row = self._find(entity, project, id)
         except NotFound as missing:
             # It may come back while its writer still shows it.
-            names = self.journal.refuse(project, entity, id, sent) if missing.deleted else ()
+            names = self._refused(project, entity, id, sent) if missing.deleted else ()
             return Outcome(entity, id, author, (), refusal=Refusal(error, names))
-        names = self.journal.refuse(project, entity, id, merge.changed(row.state, sent))
+        names = self._refused(project, entity, id, merge.changed(row.state, sent))
         parent = sent.get("parent") if entity is TASK else None
         below = parent if isinstance(parent, int) and parent != row.state["parent"] else None
         item = self.encode(entity, row)
         return Outcome(entity, id, author, (), item, refusal=Refusal(error, names, below))
+
+    def _refused(
+        self, project: str, entity: Entity, id: int, fields: Iterable[str]
+    ) -> tuple[str, ...]:
+        # A name with a tag in it was not cleaned, and no row has one.
+        names = [name for name in fields if "<" not in name]
+        return self.journal.refuse(project, entity, id, names)
 
     def delete(
         self, entity: Entity, id: int, author: Author, project: str = DEFAULT_PROJECT

@@ -32,12 +32,19 @@ class Strays:
         """Note that pages may show an item below another one, where it is not."""
         now = self._clock()
         ids = self._left.pop(place, {})
+        ids.pop(id, None)
         ids[id] = now
         self._left[place] = ids
-        while max(next(iter(self._left.values())).values()) < now - self._remembered:
+        # The oldest stand first, of the places and at each place.
+        while ids[next(iter(ids))] < now - self._remembered:
+            del ids[next(iter(ids))]
+        while self._latest(next(iter(self._left))) < now - self._remembered:
             del self._left[next(iter(self._left))]
 
     def of(self, place: int) -> list[int]:
         """What pages may show below an item although it is not there any more."""
         since = self._clock() - self._remembered
         return [id for id, when in self._left.get(place, {}).items() if when >= since]
+
+    def _latest(self, place: int) -> float:
+        return next(reversed(self._left[place].values()))

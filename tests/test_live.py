@@ -1053,3 +1053,22 @@ async def test_no_token_is_logged_by_a_socket(gantt, listen, gantt_token, caplog
         await gantt.having(Remote_Device="1").put(f"/data/task/{a}", {"text": "A"})
         told = [await socket.value() for _ in range(5)]
         assert [value["type"] for value in told[-2:]] == ["update-task", "add-task"]
+
+    async def test_a_request_under_a_wrong_name_cancels_no_repetition(self, gantt, listen):
+        (a,) = await tasks(gantt, "a")
+        socket = await listen("tasks")
+        await gantt.put(f"/data/task/{a}", {"progress": 7})
+        assert (await gantt.delete(f"/data/link/{a}")).status == 200
+        assert (await socket.value("add-task"))["task"]["id"] == a
+
+    async def test_a_refused_move_to_the_top_repeats_that_row_alone(self, gantt, listen):
+        (a,) = await tasks(gantt, "a")
+        b, c = await tasks(gantt, "b", "c", parent=a)
+        await gantt.put(f"/data/task/{a}", {"parent": 0})
+        (d,) = await tasks(gantt, "d")
+        await gantt.put(f"/data/task/{d}", {"parent": a})
+        socket = await listen("tasks")
+        await gantt.put(f"/data/task/{b}", {"parent": 0, "progress": 7})
+        await gantt.put(f"/data/task/{c}", {"progress": 7})
+        told = [(await socket.value("add-task"))["task"]["id"] for _ in "bc"]
+        assert told == [b, c]

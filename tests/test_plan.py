@@ -14,6 +14,7 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.errors import GanttError
+from gantt_tornado.journal import MOST_REFUSED
 from gantt_tornado.plan import Plan, Sequence
 from tests.support import ALICE, DATES, Driven
 from tests.test_hub import Page
@@ -544,6 +545,21 @@ def test_a_refusal_of_what_never_was_leaves_nothing(plan: Driven) -> None:
     assert plan.plan.replay("tasks", 0) == Plan.read(plan.store).replay("tasks", 0) == []
 
 
+def test_so_many_refused_names_are_remembered_and_no_more(plan: Driven) -> None:
+    task = plan.task()
+    plan.refuse("task", task, {"old": 1})
+    plan.refuse("task", task, {f"made up {n}": 1 for n in range(2 * MOST_REFUSED)})
+    update = orjson.loads(plan.plan.repeat(TASK, task)[1])["task"]
+    assert len(update.keys() - plan.item("task", task).keys()) == MOST_REFUSED
+
+
+def test_a_refused_name_with_a_tag_in_it_is_not_told(plan: Driven) -> None:
+    task = plan.task()
+    plan.refuse("task", task, {"<img src=x>": 1, "note": 1})
+    assert b"<img" not in b"".join(plan.plan.repeat(TASK, task))
+    assert notes(plan.plan, 0) == [None]
+
+
 def test_a_refusal_is_forgotten_with_the_journal(plan: Driven) -> None:
     task = plan.task()
     plan.refuse("task", task, {"note": "mine"})
@@ -604,6 +620,20 @@ def test_who_deleted_a_row_with_one_that_had_left_it_gets_that_back_whole(plan: 
     plan.delete("task", top)
     client.take(plan.plan.replay("tasks", since))
     client.take(plan.plan.replay("links", since))
+    assert client.shown() == Client(plan.plan).shown()
+
+
+def test_what_hangs_below_a_move_may_be_older_than_all_that_is_remembered(plan: Driven) -> None:
+    top = plan.task()
+    child = plan.task(parent=top)
+    below = plan.task(parent=child)
+    plan.prune(0, 0)
+    client, since = Client(plan.plan), plan.plan.seq
+    plan.update("task", child, {"parent": 0})
+    plan.delete("task", top)
+    for each in (plan.plan, Plan.read(plan.store)):
+        assert {id for _, id in kinds(each, "tasks", since)} == {top, child, below}
+    client.take(plan.plan.replay("tasks", since))
     assert client.shown() == Client(plan.plan).shown()
 
 

@@ -129,6 +129,24 @@ def test_what_is_repeated_is_named_with_its_kind() -> None:
     asyncio.run(scene())
 
 
+def test_a_repetition_that_fails_does_not_hold_up_the_others() -> None:
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        repeated: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def repeat(_: Any, id: int) -> None:
+            if id == 7:
+                raise ValueError
+            repeated.set_result(id)
+
+        settling = Settling(repeat, delay=0)
+        for id in (7, 8):
+            settling.touch(TASK, id, "a", disputed=True)
+        assert await repeated == 8
+
+    asyncio.run(scene())
+
+
 def test_after_the_end_nothing_is_repeated() -> None:
     def touches(settling: Settling) -> None:
         settling.touch(TASK, 7, "a", disputed=True)

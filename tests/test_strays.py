@@ -64,6 +64,14 @@ def test_each_is_forgotten_in_its_own_time(clock: Clock) -> None:
     assert strays.of(1) == [8]
 
 
+def test_what_left_one_place_again_and_again_takes_no_room(clock: Clock) -> None:
+    strays = Strays(clock)
+    for id in range(50):
+        strays.left(id, 1)
+        clock.now += REMEMBERED / 10
+    assert len(strays._left[1]) <= 12
+
+
 def test_what_is_forgotten_takes_no_room(clock: Clock) -> None:
     strays = Strays(clock)
     for place in range(50):

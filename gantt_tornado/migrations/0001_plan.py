@@ -51,13 +51,6 @@ def up(migrator, db):
         class Meta:
             indexes = ((("item_id", "seq"), False),)
 
-    class Refused(db.Model):
-        item_id = BigIntegerField(primary_key=True)
-        project = TextField()
-        entity = TextField()
-        seq = BigIntegerField()
-        fields = TextField()
-
     class Counter(db.Model):
         id = IntegerField(primary_key=True)
         seq = BigIntegerField()
@@ -66,5 +59,5 @@ def up(migrator, db):
     Change.add_index(
         Change.index(Change.request, name="change_request").where(Change.request != "")
     )
-    db.create_tables([Task, Link, Resource, Assignment, Baseline, Change, Refused, Counter])
+    db.create_tables([Task, Link, Resource, Assignment, Baseline, Change, Counter])
     Counter.insert(id=1, seq=0).execute()
