@@ -169,7 +169,8 @@ class Page:
         else:
             del self.links[id]
         if id in self.in_progress[entity]:
-            self.in_progress[entity][id] = "wait"
+            # It is sent afterwards, even if the row has come back meanwhile.
+            self.in_progress[entity][id] = "doomed"
         else:
             self._request(entity, id, "delete")
 
@@ -190,10 +191,10 @@ class Page:
 
     def _updated(self, entity: str, id: int) -> None:
         self.mode = entity
-        if id in self.in_progress[entity]:
-            self.in_progress[entity][id] = "wait"
-        else:
+        if id not in self.in_progress[entity]:
             self._request(entity, id, "update")
+        elif self.in_progress[entity][id] == "sent":
+            self.in_progress[entity][id] = "wait"
 
     def _request(self, entity: str, id: int, action: str) -> None:
         self.in_progress[entity][id] = "sent"
@@ -212,10 +213,10 @@ class Page:
                 # Refused, with all that the request held; the user is told.
                 self.world.spoiled.add(id)
         self.mode = entity
-        waited = self.in_progress[entity].pop(id) == "wait"
-        if waited and action != "delete":
+        state = self.in_progress[entity].pop(id)
+        if state != "sent" and action != "delete":
             there = id in (self.tasks if entity == "task" else self.links)
-            self._request(entity, id, "update" if there else "delete")
+            self._request(entity, id, "update" if there and state == "wait" else "delete")
 
     async def _ask(self, call: Any) -> Any:
         """A request, sent again until it is answered, as the project's page does."""
