@@ -127,10 +127,7 @@ class Backend:
         # repetition has no answer of that server under way any more.
         for entity, id in latest:
             self._settling.touch(entity, id, "", disputed=True)
-        self._tasks = [
-            asyncio.create_task(self._prune()),
-            asyncio.create_task(self._ask()),
-        ]
+        self._tasks = [asyncio.create_task(self._prune()), asyncio.create_task(self._ask())]
 
     async def close(self) -> None:
         """Finish what is queued, tell it, close every socket with 1001, close the database."""
@@ -183,8 +180,7 @@ class Backend:
             outcome = await self._writer.submit(self._updating(kind, id, fields, author))
         except Unavailable:
             # The writer has on its screen what is not stored.
-            if self.plan.knows(kind, id):
-                self._settling.touch(kind, id, author.device, disputed=True)
+            self._touched(kind, id, author, disputed=True)
             raise
         if outcome.refusal is not None:
             raise outcome.refusal.error
@@ -407,24 +403,25 @@ class Backend:
                     watcher(change)
                 except Exception:
                     log.exception("a callback of on_change failed")
-        if not outcome.changes and self.plan.knows(outcome.entity, outcome.id):
-            # Nothing was to be changed; but what others did meanwhile may have been dropped.
-            self._settling.touch(outcome.entity, outcome.id, outcome.author.device)
-        if outcome.differs:
-            self._settling.touch(outcome.entity, outcome.id, outcome.author.device, disputed=True)
-        if outcome.refusal is not None:
+        # The writer has on its screen what was merged or refused, or what is gone. And where
+        # nothing was to be changed, what others did meanwhile may have been dropped.
+        disputed = outcome.differs or outcome.refusal is not None
+        if disputed or not outcome.changes:
+            self._touched(outcome.entity, outcome.id, outcome.author, disputed=disputed)
+        if outcome.refusal is not None and outcome.refusal.shown_below is not None:
             self._watch_refused(outcome, outcome.refusal.shown_below)
         self._gather([each.id for each in outcome.changes if each.action == "delete"])
 
-    def _watch_refused(self, outcome: Outcome, shown_below: int | None) -> None:
-        """The writer has on its screen what was refused, or what is gone."""
-        if not self.plan.knows(outcome.entity, outcome.id):
-            return
-        self._settling.touch(outcome.entity, outcome.id, outcome.author.device, disputed=True)
-        if shown_below is not None:
-            self._left(outcome.id, shown_below)
-            if self.plan.item(outcome.entity, shown_below) is None:
-                self._gather([shown_below])
+    def _touched(self, entity: Entity, id: int, author: Author, *, disputed: bool) -> None:
+        # A request under a wrong name must not take the place of what is due.
+        if self.plan.knows(entity, id):
+            self._settling.touch(entity, id, author.device, disputed=disputed)
+
+    def _watch_refused(self, outcome: Outcome, shown_below: int) -> None:
+        """A page shows a task below one where it is not."""
+        self._left(outcome.id, shown_below)
+        if self.plan.item(outcome.entity, shown_below) is None:
+            self._gather([shown_below])
 
     def _left(self, id: int, place: int) -> None:
         # Nobody can delete the top of the plan.

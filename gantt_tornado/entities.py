@@ -187,7 +187,7 @@ Share = Annotated[float | None, Field(ge=0, le=1), BeforeValidator(_empty_is_non
 
 _OPEN = ConfigDict(extra="allow")
 
-#: Marks of keys: "$" of what the client computes, "!" of its own notes on a row.
+#: Marks of keys: "$" of what the client computes, "!" of its own notes on a row, "_" of ours.
 _MARKS: Final = frozenset(("$", "_", "!"))
 _NOT_KEPT: Final = frozenset(("id",))
 _NOT_KEPT_OF_ORDERED: Final = frozenset(("id", "sortorder", "target"))

@@ -67,8 +67,8 @@ class Event:
     """One event of a channel, framed.
 
     ``seq`` is the change it tells of, half a step more for a repeated state, 0 for what no
-    journal holds. ``updates`` is the id
-    of the item whose state it repeats whole, 0 where each event counts.
+    journal holds. ``updates`` is the id of the item whose state it repeats whole, 0 where
+    each event counts.
     """
 
     channel: str
