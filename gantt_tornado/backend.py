@@ -28,10 +28,9 @@ from gantt_tornado.hub import Event, Hub, Listener, framed
 from gantt_tornado.journal import NOBODY, Author, Committed
 from gantt_tornado.loads import Loads
 from gantt_tornado.plan import Plan
+from gantt_tornado.resend import TOGETHER, Resend
 from gantt_tornado.rpc import Services
-from gantt_tornado.settling import TOGETHER, Settling
 from gantt_tornado.store import Outcome, Store
-from gantt_tornado.strays import Strays
 from gantt_tornado.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -105,12 +104,11 @@ class Backend:
         self._calendar = self.config.calendar
         self._database = Database(self.config.database)
         self._writer = Writer(self._database, self._committed, self._answered)
-        self._settling = Settling(self._repeat)
-        self._strays = Strays(lambda: asyncio.get_running_loop().time())
         self._watchers: list[Callable[[Committed], None]] = []
         self._presence: asyncio.TimerHandle | None = None
         # A list a batch, between its commit and its telling.
         self._untold: deque[list[Event]] = deque()
+        self._resend = self._new_resend()
         self._tasks: list[asyncio.Task[None]] = []
         self._store: Store
 
@@ -123,11 +121,15 @@ class Backend:
         self._store, self.plan, latest = await self._writer.start(self._open)
         self.hub = Hub(self.plan)
         self.loads = Loads(self.plan)
+        self._resend = self._new_resend()
         # What the server before this one had still to repeat. Who comes later than that
         # repetition has no answer of that server under way any more.
         for entity, id in latest:
-            self._settling.touch(entity, id, "", disputed=True)
+            self._resend.touch(entity, id, "", disputed=True)
         self._tasks = [asyncio.create_task(self._prune()), asyncio.create_task(self._ask())]
+
+    def _new_resend(self) -> Resend:
+        return Resend(self.plan, self.hub, lambda: not self._untold)
 
     async def close(self) -> None:
         """Finish what is queued, tell it, close every socket with 1001, close the database."""
@@ -138,7 +140,7 @@ class Backend:
         # What the writer's last batch left for the loop is told before the sockets go.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        self._settling.close()
+        self._resend.close()
         if self._presence is not None:
             self._presence.cancel()
         self.hub.close()
@@ -180,7 +182,7 @@ class Backend:
             outcome = await self._writer.submit(self._updating(kind, id, fields, author))
         except Unavailable:
             # The writer has on its screen what is not stored.
-            self._touched(kind, id, author, disputed=True)
+            self._resend.refused(kind, id, author)
             raise
         if outcome.refusal is not None:
             raise outcome.refusal.error
@@ -364,19 +366,23 @@ class Backend:
     def _answered(self, results: list[Any]) -> None:
         self.hub.publish(self._untold.popleft())
         for outcome in _writes(results):
+            self._resend.written(outcome)
             self._watch(outcome)
 
     def _events(self, change: Committed) -> list[Event]:
-        entity, channel = change.entity, change.entity.channel
+        entity = change.entity
         if change.action == "delete":
-            return [framed(channel, protocol.deleted_value(entity.name, change.id), change.seq)]
+            return [self._event(change, protocol.deleted_value(entity.name, change.id))]
         kind = f"{change.action}-{entity.name}"
         value = protocol.item_value(kind, entity.name, change.item)
         updates = change.id if change.action == "update" else 0
-        events = [framed(channel, value, change.seq, updates)]
+        events = [self._event(change, value, updates)]
         if self._needs_move(change):
-            events.append(framed(channel, self.plan.move_value(change.id), change.seq))
+            events.append(self._event(change, self.plan.move_value(change.id)))
         return events
+
+    def _event(self, change: Committed, value: bytes, updates: int = 0) -> Event:
+        return framed(change.entity.channel, value, change.seq, updates, self.plan.version)
 
     def _needs_move(self, change: Committed) -> bool:
         """Whether clients, who keep a row's place and add new ones last, must be told
@@ -389,62 +395,11 @@ class Backend:
 
     def _watch(self, outcome: Outcome) -> None:
         for change in outcome.changes:
-            if change.action == "update":
-                for field in change.entity.references.keys() & change.fields.keys():
-                    self._left(change.id, change.fields[field][0])
-            # Whoever adds counts as unknown: a page that was adding a row itself just
-            # then has put this one off, and would miss its first edit.
-            writer = "" if change.action == "add" else change.author.device
-            # The client draws a replay over an edit that was begun just then.
-            drawn_over = self.hub.replayed(change.previous)
-            self._settling.touch(change.entity, change.id, writer, disputed=drawn_over)
             for watcher in list(self._watchers):
                 try:
                     watcher(change)
                 except Exception:
                     log.exception("a callback of on_change failed")
-        # The writer has on its screen what was merged or refused, or what is gone. And where
-        # nothing was to be changed, what others did meanwhile may have been dropped.
-        disputed = outcome.differs or outcome.refusal is not None
-        if disputed or not outcome.changes:
-            self._touched(outcome.entity, outcome.id, outcome.author, disputed=disputed)
-        if outcome.refusal is not None and outcome.refusal.shown_below is not None:
-            self._watch_refused(outcome, outcome.refusal.shown_below)
-        self._gather([each.id for each in outcome.changes if each.action == "delete"])
-
-    def _touched(self, entity: Entity, id: int, author: Author, *, disputed: bool) -> None:
-        # A request under a wrong name must not take the place of what is due.
-        if self.plan.knows(entity, id):
-            self._settling.touch(entity, id, author.device, disputed=disputed)
-
-    def _watch_refused(self, outcome: Outcome, shown_below: int) -> None:
-        """A page shows a task below one where it is not."""
-        self._left(outcome.id, shown_below)
-        if self.plan.item(outcome.entity, shown_below) is None:
-            self._gather([shown_below])
-
-    def _left(self, id: int, place: int) -> None:
-        # Nobody can delete the top of the plan.
-        if place:
-            self._strays.left(id, place)
-
-    def _gather(self, gone: list[int]) -> None:
-        """Have told again what pages may have dropped with what is gone."""
-        found: set[int] = set()
-        while gone:
-            for stray in self._strays.of(gone.pop()):
-                for entity, id in self.plan.whole(stray):
-                    if id not in found:
-                        found.add(id)
-                        gone.append(id)
-                        self._settling.touch(entity, id, "", disputed=True)
-
-    def _repeat(self, entity: Entity, id: int) -> None:
-        values = self.plan.repeat(entity, id)
-        # Behind the last change told: who joined at that one has not had it, and who joins
-        # after the next change has.
-        seq = self.hub.published + 0.5
-        self.hub.publish([framed(entity.channel, value, seq) for value in values])
 
     async def _prune(self) -> None:
         """Keep the journal within its limits, a little at a time."""

@@ -66,20 +66,21 @@ class Listener(Protocol):
 class Event:
     """One event of a channel, framed.
 
-    ``seq`` is the change it tells of, half a step more for a repeated state, 0 for what no
-    journal holds. ``updates`` is the id of the item whose state it repeats whole, 0 where
-    each event counts.
+    ``seq`` is the change it tells of, 0 where it tells of none. ``updates`` is the id of
+    the item whose state it repeats whole, 0 where each event counts. ``version`` is the
+    plan's version that it brings a page to, 0 for an application's own events.
     """
 
     channel: str
-    seq: float
     frame: bytes
+    seq: int = 0
     updates: int = 0
+    version: int = 0
 
 
-def framed(channel: str, value: bytes, seq: float = 0, updates: int = 0) -> Event:
+def framed(channel: str, value: bytes, seq: int = 0, updates: int = 0, version: int = 0) -> Event:
     frame = protocol.websocket_frame(protocol.event(channel, value))
-    return Event(channel, seq, frame, updates)
+    return Event(channel, frame, seq, updates, version)
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ class _Subscriptions:
     """What one listener has joined."""
 
     channels: frozenset[str] = frozenset()
-    #: Channel → the last change it had when it joined; nothing up to there is sent again.
+    #: Channel → the plan's version when it joined; nothing up to there is sent again.
     had: dict[str, int] = field(default_factory=dict)
 
 
@@ -114,7 +115,7 @@ class Hub:
         self._timer: asyncio.TimerHandle | None = None
         self._published = plan.seq
         self._asking = False
-        # Nobody has joined later than at this change: later events go to all unseen.
+        # Nobody has joined at a later version: later events go to all unseen.
         self._joined = 0
         # (when, since) of the last replays; of two the one that reaches less far back is the later.
         self._reaches: deque[tuple[float, int]] = deque()
@@ -138,7 +139,7 @@ class Hub:
         channels = subscriptions.channels | {channel}
         subscriptions.channels = _one(channels)
         self._alike = None
-        subscriptions.had[channel] = self._joined = self._plan.seq
+        subscriptions.had[channel] = self._joined = self._plan.version
 
     def replayed(self, seq: int) -> bool:
         """Whether change ``seq`` was in a replay that somebody may still be drawing."""
@@ -170,7 +171,7 @@ class Hub:
     def publish(self, events: Sequence[Event]) -> None:
         """Tell the listeners: at once if nothing was told lately, else with the window."""
         self._pending += events
-        numbers = (int(event.seq) for event in events)
+        numbers = (event.seq for event in events)
         self._published = max(numbers, default=0) or self._published
         if self._pending and self._timer is None:
             self._flush()
@@ -220,8 +221,8 @@ class Hub:
 
     def _addressed(self, events: list[Event]) -> Iterator[tuple[bytes, list[Send]]]:
         """Which bytes go to whom, in slices."""
-        numbers = [event.seq for event in events if event.seq]
-        if numbers and min(numbers) <= self._joined:
+        versions = [event.version for event in events if event.version]
+        if versions and min(versions) <= self._joined:
             # Somebody joined after some of the events had been collected.
             for listener, subscriptions in self._listeners.items():
                 yield (
@@ -306,7 +307,7 @@ def joined(events: list[Event], channels: frozenset[str], had: Mapping[str, int]
         [
             event.frame
             for event in events
-            if event.channel in channels and not 0 < event.seq <= had.get(event.channel, 0)
+            if event.channel in channels and not 0 < event.version <= had.get(event.channel, 0)
         ]
     )
 

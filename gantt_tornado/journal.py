@@ -98,13 +98,19 @@ class Later:
 class Touched:
     """The last change of an item, also of one that is gone.
 
-    ``reparented`` is the last change that gave it another parent, 0 for none.
+    ``reparented`` is the last change that gave it another parent, 0 for none. ``resent``
+    tells that its state was sent again behind change ``seq``, which need not be its own.
     """
 
-    seq: float
+    seq: int
     entity: Entity
     deleted: bool
-    reparented: float = 0
+    reparented: int = 0
+    resent: bool = False
+
+    def is_after(self, seq: int) -> bool:
+        """Whether a page that has all up to change ``seq`` may lack it."""
+        return self.seq > seq or (self.resent and self.seq == seq)
 
 
 class _Statements:

@@ -163,7 +163,7 @@ class Plan:
 
     def __init__(self, seq: int = 0, horizon: int = 0) -> None:
         self.seq = seq
-        #: Counts what may change a replay.
+        #: Counts what the plan was told: changes, and states that were sent again.
         self.version = 0
         self.horizon = horizon
         self._sequences = {name: Sequence() for name in ENTITIES}
@@ -197,7 +197,8 @@ class Plan:
         plan._touched.update(store.journal.touched(DEFAULT_PROJECT))
         for id, seq, entity, fields in store.journal.refused(DEFAULT_PROJECT):
             plan._refuse(entity, id, fields, seq)
-        plan._touched = dict(sorted(plan._touched.items(), key=lambda each: each[1].seq))
+        in_order = sorted(plan._touched.items(), key=lambda each: (each[1].seq, each[1].resent))
+        plan._touched = dict(in_order)
         return plan
 
     def apply(self, change: Committed) -> None:
@@ -358,11 +359,11 @@ class Plan:
             hanging |= self._hanging.get(task, {})
         return [*((TASK, task) for task in tasks), *((kind, id) for id, kind in hanging.items())]
 
-    def repeat(self, entity: Entity, id: int) -> list[bytes]:
+    def resent(self, entity: Entity, id: int) -> list[bytes]:
         """Event values that bring any client to the item's state, or to its absence.
 
-        Whoever is away just now has missed them, so for a replay the item counts as
-        touched once more: half a step behind the last change.
+        Whoever is away just now misses them, so for a replay the item counts as touched
+        once more, behind the last change.
         """
         deleted = self.item(entity, id) is None
         known = self._touched.get(id)
@@ -390,7 +391,7 @@ class Plan:
         gone: list[int] = []
         there: list[int] = []
         for id, touched in reversed(self._touched.items()):
-            if touched.seq <= since:
+            if not touched.is_after(since):
                 break
             if touched.entity is entity:
                 (gone if touched.deleted else there).append(id)
@@ -407,10 +408,11 @@ class Plan:
     def _touch(
         self, entity: Entity, id: int, seq: int, *, deleted: bool = False, moved: bool = False
     ) -> None:
-        """Count an item as touched half a step behind a change."""
+        """Count an item as touched once more, behind change ``seq``."""
         known = self._touched.pop(id, None)
-        reparented = seq + 0.5 if moved else known.reparented if known else 0
-        self._touched[id] = Touched(seq + 0.5, entity, deleted, reparented)
+        # One that moves behind a change counts with the next.
+        reparented = seq + 1 if moved else known.reparented if known else 0
+        self._touched[id] = Touched(seq, entity, deleted, reparented, resent=True)
 
     def _astray(self, entity: Entity, since: int) -> set[int]:
         """What a page may have dropped by itself, with a task that it deleted, below
@@ -418,7 +420,7 @@ class Plan:
         left: list[int] = []
         deleted = False
         for id, touched in reversed(self._touched.items()):
-            if touched.seq <= since:
+            if not touched.is_after(since):
                 break
             if touched.entity is TASK:
                 deleted |= touched.deleted
@@ -440,7 +442,9 @@ class Plan:
             # What hangs below a task that moved may have changed before all that is remembered.
             touched = self._touched.get(id)
             if touched is not None and touched.reparented > since:
-                while id not in rescued and id in self._touched and self._touched[id].seq > since:
+                while (
+                    id not in rescued and id in self._touched and self._touched[id].is_after(since)
+                ):
                     rescued.add(id)
                     id = self._tree.place[id][0]
         return list(rescued)

@@ -18,8 +18,8 @@ LAYERS = (
     {"errors", "config", "dates", "rank", "protocol", "merge"},
     {"entities"},
     {
-        *("database", "journal", "store", "writer", "plan", "hub", "settling", "acks"),
-        *("auth", "rpc", "demo", "loads", "strays"),
+        *("database", "journal", "store", "writer", "plan", "hub", "resend", "acks"),
+        *("auth", "rpc", "demo", "loads"),
     },
     {"backend"},
     {"requests", "outlet", "handlers", "live", "updates"},

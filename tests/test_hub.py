@@ -57,7 +57,7 @@ class Broken(Page):
 
 
 def number(n: int, seq: int = 0, updates: int = 0, channel: str = "tasks") -> Event:
-    return framed(channel, b"%d" % n, seq, updates)
+    return framed(channel, b"%d" % n, seq, updates, version=seq)
 
 
 def hub_of(*pages: Page, channel: str = "tasks") -> Hub:
@@ -344,7 +344,7 @@ def test_a_page_that_fails_harms_nobody_among_newcomers(plan: Driven) -> None:
 def told(plan: Driven, id: int) -> Event:
     """The event of an item's last change."""
     item = plan.item("task", id)
-    return framed("tasks", orjson.dumps(item["text"]), item["_rev"], id)
+    return framed("tasks", orjson.dumps(item["text"]), item["_rev"], id, item["_rev"])
 
 
 def join(plan: Driven, page: Page) -> None:

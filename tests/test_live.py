@@ -767,7 +767,7 @@ class TestPresence:
         assert await first.value() == {"type": "presence", "count": 1}
 
 
-class TestSettling:
+class TestResend:
     """The stock client drops what comes while its own request is in flight, so the state of
     an item with several writers is sent once more."""
 

@@ -450,21 +450,21 @@ def test_drops_of_one_batch_are_told_so_that_a_page_ends_right(drops: list[Any])
 
 def test_a_repetition_is_the_items_state_or_its_absence(plan: Driven) -> None:
     task = plan.task()
-    assert len(plan.plan.repeat(TASK, task)) == 3
+    assert len(plan.plan.resent(TASK, task)) == 3
     plan.delete("task", task)
-    (value,) = plan.plan.repeat(TASK, task)
+    (value,) = plan.plan.resent(TASK, task)
     assert orjson.loads(value)["type"] == "delete-task"
 
 
 def test_who_was_away_during_a_repetition_is_replayed_it(plan: Driven) -> None:
     task = plan.task()
     since = plan.plan.seq
-    plan.plan.repeat(TASK, task)
+    plan.plan.resent(TASK, task)
     assert ("update-task", task) in kinds(plan.plan, "tasks", since)
 
 
 def test_who_came_after_a_repetition_is_replayed_only_what_followed(plan: Driven) -> None:
-    plan.plan.repeat(TASK, plan.task())
+    plan.plan.resent(TASK, plan.task())
     new = plan.task()
     assert {id for _, id in kinds(plan.plan, "tasks", new)} == set()
 
@@ -472,12 +472,12 @@ def test_who_came_after_a_repetition_is_replayed_only_what_followed(plan: Driven
 @pytest.mark.parametrize("entity", [name for name in ENTITIES if name != "task"])
 def test_a_repetition_under_a_wrong_name_loses_no_replay(plan: Driven, entity: str) -> None:
     task = plan.task()
-    plan.plan.repeat(ENTITIES[entity], task)
+    plan.plan.resent(ENTITIES[entity], task)
     assert ("update-task", task) in kinds(plan.plan, "tasks", 0)
 
 
 def test_a_repetition_of_what_never_was_does_not_stay(plan: Driven) -> None:
-    plan.plan.repeat(TASK, 10**9)
+    plan.plan.resent(TASK, 10**9)
     assert plan.plan.replay("tasks", 0) == []
 
 
@@ -492,7 +492,7 @@ def notes(plan: Plan, since: int) -> list[Any]:
 def test_a_refused_field_that_an_item_lacks_is_told_as_null(plan: Driven) -> None:
     task = plan.task(text="Dig")
     plan.refuse("task", task, {"note": "mine", "text": "Fill"})
-    _, update, _ = map(orjson.loads, plan.plan.repeat(TASK, task))
+    _, update, _ = map(orjson.loads, plan.plan.resent(TASK, task))
     assert update["task"] == {**plan.item("task", task), "note": None}
 
 
@@ -527,7 +527,7 @@ def test_refusals_of_one_item_add_up(plan: Driven) -> None:
     task = plan.task()
     plan.refuse("task", task, {"note": "mine"})
     plan.refuse("task", task, {"colour": "red"})
-    update = orjson.loads(plan.plan.repeat(TASK, task)[1])["task"]
+    update = orjson.loads(plan.plan.resent(TASK, task)[1])["task"]
     assert update["note"] is update["colour"] is None
 
 
@@ -549,14 +549,14 @@ def test_so_many_refused_names_are_remembered_and_no_more(plan: Driven) -> None:
     task = plan.task()
     plan.refuse("task", task, {"old": 1})
     plan.refuse("task", task, {f"made up {n}": 1 for n in range(2 * MOST_REFUSED)})
-    update = orjson.loads(plan.plan.repeat(TASK, task)[1])["task"]
+    update = orjson.loads(plan.plan.resent(TASK, task)[1])["task"]
     assert len(update.keys() - plan.item("task", task).keys()) == MOST_REFUSED
 
 
 def test_a_refused_name_with_a_tag_in_it_is_not_told(plan: Driven) -> None:
     task = plan.task()
     plan.refuse("task", task, {"<img src=x>": 1, "note": 1})
-    assert b"<img" not in b"".join(plan.plan.repeat(TASK, task))
+    assert b"<img" not in b"".join(plan.plan.resent(TASK, task))
     assert notes(plan.plan, 0) == [None]
 
 
@@ -568,7 +568,7 @@ def test_a_refusal_is_forgotten_with_the_journal(plan: Driven) -> None:
     plan.prune(0, 1)
     assert not list(plan.store.journal.refused(DEFAULT_PROJECT))
     assert notes(plan.plan, plan.plan.seq) == []
-    assert orjson.loads(plan.plan.repeat(TASK, task)[1])["task"] == plan.item("task", task)
+    assert orjson.loads(plan.plan.resent(TASK, task)[1])["task"] == plan.item("task", task)
 
 
 def test_a_whole_is_what_goes_with_an_item(plan: Driven) -> None:
@@ -651,7 +651,7 @@ def test_repetitions_between_changes_harm_no_replay(before: list[Any], after: li
     client, since = Client(plan.plan), plan.plan.seq
     for number, op in enumerate(after):
         change(plan, *op)
-        plan.plan.repeat(TASK, number % 8 + 1 if number % 8 != 6 else 1)
+        plan.plan.resent(TASK, number % 8 + 1 if number % 8 != 6 else 1)
     client.take(plan.plan.replay("tasks", since))
     client.take(plan.plan.replay("links", since))
     assert client.shown() == Client(plan.plan).shown()

@@ -6,22 +6,46 @@ from typing import Any
 
 import pytest
 
-from gantt_tornado.entities import ENTITIES
-from gantt_tornado.settling import SLICE, Settling
+from gantt_tornado.entities import ENTITIES, Entity
+from gantt_tornado.resend import REMEMBERED, SLICE, FormerParents, Resend
 
 TASK = ENTITIES["task"]
 
 
-def repeats(touches: Callable[[Settling], None]) -> list[int]:
+class Told:
+    """In place of a plan and its hub: notes what is sent again."""
+
+    version = 0
+
+    def __init__(self, resent: Callable[[Entity, int], Any]) -> None:
+        self._resent = resent
+
+    def resent(self, entity: Entity, id: int) -> list[bytes]:
+        self._resent(entity, id)
+        return []
+
+    def publish(self, events: list[Any]) -> None: ...
+
+
+def resend_to(
+    resent: Callable[[Entity, int], Any],
+    delay: float = 0,
+    is_told: Callable[[], bool] = lambda: True,
+) -> Resend:
+    told: Any = Told(resent)
+    return Resend(told, told, is_told, delay)
+
+
+def repeats(touches: Callable[[Resend], None]) -> list[int]:
     """Which items are sent once more after the touches, in the order in which they are."""
 
     async def scene() -> list[int]:
         repeated: list[int] = []
-        settling = Settling(lambda _, id: repeated.append(id), delay=0.001)
-        touches(settling)
+        resend = resend_to(lambda _, id: repeated.append(id), delay=0.001)
+        touches(resend)
         # A timer that is set later for the same delay is the later one.
         await asyncio.sleep(0.001)
-        settling.close()
+        resend.close()
         return repeated
 
     return asyncio.run(scene())
@@ -57,10 +81,10 @@ def test_a_dispute_is_followed_whoever_came_before() -> None:
 
 
 def test_a_later_touch_puts_the_repetition_off() -> None:
-    def touches(settling: Settling) -> None:
-        settling.touch(TASK, 7, "a", disputed=True)
-        settling.touch(TASK, 8, "a", disputed=True)
-        settling.touch(TASK, 7, "a")
+    def touches(resend: Resend) -> None:
+        resend.touch(TASK, 7, "a", disputed=True)
+        resend.touch(TASK, 8, "a", disputed=True)
+        resend.touch(TASK, 7, "a")
 
     assert repeats(touches) == [8, 7]
 
@@ -73,9 +97,9 @@ def test_what_was_touched_in_one_turn_is_repeated_in_the_same_order() -> None:
 def test_many_are_repeated_with_the_loop_free_between() -> None:
     async def scene() -> None:
         repeated: list[int] = []
-        settling = Settling(lambda _, id: repeated.append(id), delay=0)
+        resend = resend_to(lambda _, id: repeated.append(id))
         for id in range(2 * SLICE + 1):
-            settling.touch(TASK, id, "a", disputed=True)
+            resend.touch(TASK, id, "a", disputed=True)
         steps = []
         while len(repeated) < 2 * SLICE + 1:
             await asyncio.sleep(0)
@@ -91,10 +115,10 @@ def test_what_is_touched_later_is_repeated_later(monkeypatch: pytest.MonkeyPatch
         loop = asyncio.get_running_loop()
         now = loop.time()
         repeated: asyncio.Queue[int] = asyncio.Queue()
-        settling = Settling(lambda _, id: repeated.put_nowait(id), delay=0.01)
-        settling.touch(TASK, 7, "a", disputed=True)
+        resend = resend_to(lambda _, id: repeated.put_nowait(id), delay=0.01)
+        resend.touch(TASK, 7, "a", disputed=True)
         monkeypatch.setattr(loop, "time", lambda: now + 0.009)
-        settling.touch(TASK, 8, "a", disputed=True)
+        resend.touch(TASK, 8, "a", disputed=True)
         monkeypatch.setattr(loop, "time", lambda: now + 0.011)
         assert await repeated.get() == 7
         await asyncio.sleep(0)
@@ -110,10 +134,10 @@ def test_an_edit_just_after_a_repetition_is_followed_too() -> None:
 
     async def scene() -> None:
         repeated: asyncio.Queue[int] = asyncio.Queue()
-        settling = Settling(lambda _, id: repeated.put_nowait(id), delay=0)
-        settling.touch(TASK, 7, "a", disputed=True)
+        resend = resend_to(lambda _, id: repeated.put_nowait(id))
+        resend.touch(TASK, 7, "a", disputed=True)
         await repeated.get()
-        settling.touch(TASK, 7, "a")
+        resend.touch(TASK, 7, "a")
         assert await repeated.get() == 7
 
     asyncio.run(scene())
@@ -122,8 +146,8 @@ def test_an_edit_just_after_a_repetition_is_followed_too() -> None:
 def test_what_is_repeated_is_named_with_its_kind() -> None:
     async def scene() -> None:
         repeated: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        settling = Settling(lambda *item: repeated.set_result(item), delay=0)
-        settling.touch(ENTITIES["link"], 7, "a", disputed=True)
+        resend = resend_to(lambda *item: repeated.set_result(item))
+        resend.touch(ENTITIES["link"], 7, "a", disputed=True)
         assert await repeated == (ENTITIES["link"], 7)
 
     asyncio.run(scene())
@@ -139,18 +163,18 @@ def test_a_repetition_that_fails_does_not_hold_up_the_others() -> None:
                 raise ValueError
             repeated.set_result(id)
 
-        settling = Settling(repeat, delay=0)
+        resend = resend_to(repeat)
         for id in (7, 8):
-            settling.touch(TASK, id, "a", disputed=True)
+            resend.touch(TASK, id, "a", disputed=True)
         assert await repeated == 8
 
     asyncio.run(scene())
 
 
 def test_after_the_end_nothing_is_repeated() -> None:
-    def touches(settling: Settling) -> None:
-        settling.touch(TASK, 7, "a", disputed=True)
-        settling.close()
+    def touches(resend: Resend) -> None:
+        resend.touch(TASK, 7, "a", disputed=True)
+        resend.close()
 
     assert repeats(touches) == []
 
@@ -162,14 +186,89 @@ def test_touches_belong_together_for_some_seconds(
     async def scene() -> bool:
         loop = asyncio.get_running_loop()
         repeated: list[int] = []
-        settling = Settling(lambda _, id: repeated.append(id), delay=0)
+        resend = resend_to(lambda _, id: repeated.append(id))
         now = loop.time()
-        settling.touch(TASK, 7, "a")
+        resend.touch(TASK, 7, "a")
         monkeypatch.setattr(loop, "time", lambda: now + seconds)
-        settling.touch(TASK, 7, "b")
+        resend.touch(TASK, 7, "b")
         monkeypatch.setattr(loop, "time", lambda: now + seconds + 1)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return bool(repeated)
 
     assert asyncio.run(scene()) is together
+
+
+def test_nothing_is_resent_ahead_of_what_is_told() -> None:
+    async def scene() -> None:
+        told = False
+        resent: list[int] = []
+        resend = resend_to(lambda _, id: resent.append(id), is_told=lambda: told)
+        resend.touch(TASK, 7, "a", disputed=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert resent == []
+        told = True
+        while not resent:
+            await asyncio.sleep(0)
+        assert resent == [7]
+
+    asyncio.run(scene())
+
+
+# Former parents.
+
+
+def test_what_left_is_known_where_it_was() -> None:
+    former = FormerParents()
+    former.left(7, 1, now=0)
+    former.left(8, 1, now=0)
+    assert former.of(1, now=0) == [7, 8]
+
+
+def test_nothing_left_elsewhere() -> None:
+    former = FormerParents()
+    former.left(7, 1, now=0)
+    assert former.of(2, now=0) == former.of(7, now=0) == []
+
+
+def test_one_that_left_several_is_known_at_each() -> None:
+    former = FormerParents()
+    former.left(7, 1, now=0)
+    former.left(7, 2, now=0)
+    assert former.of(1, now=0) == former.of(2, now=0) == [7]
+
+
+@pytest.mark.parametrize("seconds, known", [(REMEMBERED - 1, [7]), (REMEMBERED + 1, [])])
+def test_it_is_remembered_for_a_while(seconds: float, known: list[int]) -> None:
+    former = FormerParents()
+    former.left(7, 1, now=0)
+    assert former.of(1, now=seconds) == known
+
+
+def test_one_that_left_again_is_remembered_from_then() -> None:
+    former = FormerParents()
+    former.left(7, 1, now=0)
+    former.left(7, 1, now=REMEMBERED - 1)
+    assert former.of(1, now=REMEMBERED + 1) == [7]
+
+
+def test_each_is_forgotten_in_its_own_time() -> None:
+    former = FormerParents()
+    former.left(7, 1, now=0)
+    former.left(8, 1, now=REMEMBERED - 1)
+    assert former.of(1, now=REMEMBERED + 1) == [8]
+
+
+def test_what_left_one_parent_again_and_again_takes_no_room() -> None:
+    former = FormerParents()
+    for id in range(50):
+        former.left(id, 1, now=id * REMEMBERED / 10)
+    assert len(former._left[1]) <= 12
+
+
+def test_what_is_forgotten_takes_no_room() -> None:
+    former = FormerParents()
+    for parent in range(50):
+        former.left(7, parent, now=parent * REMEMBERED / 10)
+    assert len(former._left) <= 12

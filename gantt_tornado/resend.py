@@ -1,0 +1,208 @@
+"""Sending pages again what they may show although it is not what is stored.
+
+The stock client drops what arrives for an item while its own request for that item is in
+flight, draws what arrives over an edit that was just begun, keeps what was refused, and
+drops with a deleted task whatever it still shows below it. In each of these cases the
+item's present state is sent to all once more, about a second after the last touch. Lives
+on the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import islice
+from typing import Final
+
+from gantt_tornado.entities import Entity
+from gantt_tornado.hub import Hub, framed
+from gantt_tornado.journal import Author
+from gantt_tornado.plan import Plan
+from gantt_tornado.store import Outcome
+
+#: Seconds from the last touch of an item to its resending.
+DELAY: Final = 1.0
+#: Seconds within which two touches of an item belong together, at least.
+TOGETHER: Final = 3.0
+#: Items resent in a row; a deleted branch can have been left by thousands.
+SLICE: Final = 50
+#: Seconds after which every page that is connected has heard of a move.
+REMEMBERED: Final = 60.0
+
+
+class Resend:
+    """Decides which items are sent again, and when.
+
+    Args:
+        plan: what is stored.
+        hub: tells it.
+        is_told: whether all that ``plan`` contains has been published.
+        delay: in seconds.
+    """
+
+    def __init__(
+        self, plan: Plan, hub: Hub, is_told: Callable[[], bool], delay: float = DELAY
+    ) -> None:
+        self._plan = plan
+        self._hub = hub
+        self._is_told = is_told
+        self._delay = delay
+        self._touches = Touches()
+        self._former_parents = FormerParents()
+        # When each is due; the delay being the same for all, in the order in which they are.
+        self._due: dict[int, tuple[float, Entity]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def written(self, outcome: Outcome) -> None:
+        """A write has been answered and told."""
+        for change in outcome.changes:
+            if change.action == "update":
+                for field in change.entity.references.keys() & change.fields.keys():
+                    self._left(change.id, change.fields[field][0])
+            # Whoever adds counts as unknown: a page that was adding a row itself just
+            # then has put this one off, and would miss its first edit.
+            writer = "" if change.action == "add" else change.author.device
+            # The client draws a replay over an edit that was begun just then.
+            drawn_over = self._hub.replayed(change.previous)
+            self.touch(change.entity, change.id, writer, disputed=drawn_over)
+        # The writer has on its screen what was merged or refused, or what is gone. And where
+        # nothing was to be changed, what others did meanwhile may have been dropped.
+        disputed = outcome.differs or outcome.refusal is not None
+        if disputed or not outcome.changes:
+            self.refused(outcome.entity, outcome.id, outcome.author, disputed=disputed)
+        if outcome.refusal is not None and outcome.refusal.shown_below is not None:
+            self._shown_below(outcome, outcome.refusal.shown_below)
+        self._gather([each.id for each in outcome.changes if each.action == "delete"])
+
+    def refused(self, entity: Entity, id: int, author: Author, *, disputed: bool = True) -> None:
+        """A write has left an item as it was; its writer's page may show something else."""
+        # A request under a wrong name must not take the place of what is due.
+        if self._plan.knows(entity, id):
+            self.touch(entity, id, author.device, disputed=disputed)
+
+    def touch(self, entity: Entity, id: int, writer: str, *, disputed: bool = False) -> None:
+        """Note that ``writer`` touched an item.
+
+        A writer that cannot be told from others is ``""`` and counts as another each
+        time. ``disputed`` has the item resent whoever came before: what is stored is
+        not what somebody has on the screen. What is touched in one turn of the loop is
+        resent in the same order.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        together = self._touches.note(id, writer, now)
+        if not (disputed or together or id in self._due):
+            return
+        self._due.pop(id, None)
+        self._due[id] = (now + self._delay, entity)
+        if self._timer is None:
+            self._timer = loop.call_later(self._delay, self._resend_due)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due.clear()
+
+    def _shown_below(self, outcome: Outcome, parent: int) -> None:
+        """A page shows a task below one where it is not."""
+        self._left(outcome.id, parent)
+        if self._plan.item(outcome.entity, parent) is None:
+            self._gather([parent])
+
+    def _left(self, id: int, parent: int) -> None:
+        # Nobody can delete the top of the plan.
+        if parent:
+            self._former_parents.left(id, parent, asyncio.get_running_loop().time())
+
+    def _gather(self, deleted: list[int]) -> None:
+        """Have sent again what pages may have dropped with what was deleted."""
+        now = asyncio.get_running_loop().time()
+        found: set[int] = set()
+        while deleted:
+            for task in self._former_parents.of(deleted.pop(), now):
+                for entity, id in self._plan.whole(task):
+                    if id not in found:
+                        found.add(id)
+                        deleted.append(id)
+                        self.touch(entity, id, "", disputed=True)
+
+    def _resend_due(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        if not self._is_told():
+            # The plan is ahead of what pages have heard: where a row stands now, and what
+            # it points to, would come before the news that it depends on.
+            self._timer = loop.call_later(0, self._resend_due)
+            return
+        try:
+            self._resend_some(loop.time())
+        finally:
+            if self._due:
+                due, _ = next(iter(self._due.values()))
+                self._timer = loop.call_at(due, self._resend_due)
+
+    def _resend_some(self, now: float) -> None:
+        for id, (due, entity) in list(islice(self._due.items(), SLICE)):
+            if due > now:
+                return
+            del self._due[id]
+            # A client that begins an edit just now draws the resent state over it, and may
+            # drop the echo.
+            self._touches.note(id, "", now)
+            values = self._plan.resent(entity, id)
+            events = [framed(entity.channel, each, version=self._plan.version) for each in values]
+            self._hub.publish(events)
+
+
+class Touches:
+    """Who touched which item last, for some seconds."""
+
+    def __init__(self) -> None:
+        # Two generations of item → last writer. An entry lives for one to two turns,
+        # and forgetting costs nothing per item.
+        self._young: dict[int, str] = {}
+        self._old: dict[int, str] = {}
+        self._turned = 0.0
+
+    def note(self, id: int, writer: str, now: float) -> bool:
+        """Note a touch; whether another writer's came shortly before."""
+        self._turn(now)
+        before = self._young.get(id, self._old.get(id))
+        self._young[id] = writer
+        return before is not None and (before != writer or not writer)
+
+    def _turn(self, now: float) -> None:
+        if now - self._turned < TOGETHER:
+            return
+        self._old = self._young if now - self._turned < 2 * TOGETHER else {}
+        self._young = {}
+        self._turned = now
+
+
+class FormerParents:
+    """Where tasks, links and what else hangs on tasks were attached until lately."""
+
+    def __init__(self, remembered: float = REMEMBERED) -> None:
+        self._remembered = remembered
+        # Former parent → what left it, and when; the last that was left is the last here.
+        self._left: dict[int, dict[int, float]] = {}
+
+    def left(self, id: int, parent: int, now: float) -> None:
+        """Note that pages may show an item below a task, where it is not."""
+        ids = self._left.pop(parent, {})
+        ids.pop(id, None)
+        ids[id] = now
+        self._left[parent] = ids
+        # The oldest stand first, of the parents and at each parent.
+        while ids[next(iter(ids))] < now - self._remembered:
+            del ids[next(iter(ids))]
+        while self._latest(next(iter(self._left))) < now - self._remembered:
+            del self._left[next(iter(self._left))]
+
+    def of(self, parent: int, now: float) -> list[int]:
+        """What pages may show below a task although it is not there any more."""
+        since = now - self._remembered
+        return [id for id, when in self._left.get(parent, {}).items() if when >= since]
+
+    def _latest(self, parent: int) -> float:
+        return next(reversed(self._left[parent].values()))
