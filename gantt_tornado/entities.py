@@ -10,7 +10,8 @@ any JSON kind included, lies in ``fields``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -42,6 +43,10 @@ State = dict[str, Any]
 
 #: Objects within objects that a custom field may hold.
 DEEPEST: Final = 100
+#: Characters of a field's name. A row's own have some ten.
+LONGEST_NAME: Final = 100
+#: What no name of a field may have in it: a tag, and what nobody can see.
+_UNFIT: Final = re.compile(r"[<\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Item(Model):
@@ -121,20 +126,41 @@ class Counter(Model):
     seq = BigIntegerField()
 
 
+def check_names(names: Collection[Any]) -> None:
+    """See that fields may be called so.
+
+    Raises:
+        BadRequest: one may not; the message has its beginning.
+    """
+    if not all(type(name) is str for name in names):
+        raise BadRequest("The name of a field is a text.")
+    # Mostly all are fit, so they are looked at together first.
+    longest = max(map(len, names), default=0)
+    if longest <= LONGEST_NAME and not _UNFIT.search("".join(names)):
+        return
+    for name in names:
+        if len(name) > LONGEST_NAME:
+            raise BadRequest(f"The name of a field is too long: {name[:30]!r}….")
+        if _UNFIT.search(name):
+            raise BadRequest(f"No field can be called {name!r}.")
+
+
 def clean(value: Any, depth: int = 0) -> Any:
     """The value with all its text safe to be drawn as HTML, as the client draws it.
 
     Text without ``<`` can hold no tag and is kept to the letter: ``R&D`` stays ``R&D``.
 
     Raises:
-        BadRequest: the value is nested deeper than anybody could mean.
+        BadRequest: the value is nested deeper than anybody could mean, or has a field in
+            it that cannot be called so.
     """
     if isinstance(value, str):
         return nh3.clean(value) if "<" in value else value
     if depth > DEEPEST:
         raise BadRequest("A field is nested too deeply.")
     if isinstance(value, dict):
-        return {clean(key): clean(inner, depth + 1) for key, inner in value.items()}
+        check_names(value.keys())
+        return {key: clean(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list):
         return [clean(inner, depth + 1) for inner in value]
     return value
@@ -189,8 +215,9 @@ _OPEN = ConfigDict(extra="allow")
 
 #: Marks of keys: "$" of what the client computes, "!" of its own notes on a row, "_" of ours.
 _MARKS: Final = frozenset(("$", "_", "!"))
-_NOT_KEPT: Final = frozenset(("id",))
-_NOT_KEPT_OF_ORDERED: Final = frozenset(("id", "sortorder", "target"))
+#: The client sends ``undefined`` with each task while it has assignments.
+_NOT_KEPT: Final = frozenset(("id", "undefined"))
+_NOT_KEPT_OF_ORDERED: Final = _NOT_KEPT | {"sortorder", "target"}
 #: Values that hold no text.
 _PLAIN: Final = frozenset((int, float, bool, type(None)))
 
@@ -272,14 +299,16 @@ class Entity:
         """Check and clean what a writer sent. No field is required here.
 
         Raises:
-            BadRequest: a value that its field cannot hold; the message names the field.
+            BadRequest: a value that its field cannot hold, or a field that cannot be
+                called so; the message names it.
         """
+        check_names(sent.keys() - self.declared)
         try:
             values = self.fields.validate_python(self.own(sent), context=calendar)
         except ValidationError as error:
             raise BadRequest(_first_fault(error)) from None
         values = {
-            key if "<" not in key else clean(key): value if type(value) in _PLAIN else clean(value)
+            key: value if type(value) in _PLAIN else clean(value)
             for key, value in values.items()
             if value is not None or key not in merge.DATES
         }
@@ -324,9 +353,10 @@ def _unpacked(value: Any) -> Any:
 
 
 def _rev(value: Any) -> int | None:
+    # What no database can count is no revision of ours.
     if isinstance(value, str):
         return protocol.number(value)
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value < 1 << 63 else None
 
 
 def _first_fault(error: ValidationError) -> str:

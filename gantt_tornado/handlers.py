@@ -348,7 +348,7 @@ class UndoHandler(Handler):
 def line(change: Committed, calendar: Calendar) -> dict[str, Any]:
     """A change as the history shows it: ``at`` in UTC, ``fields`` as field → [old, new]."""
     fields = {
-        field: [calendar.show(value) if value and field in _SHOWN else value for value in values]
+        field: [_shown(field, value, calendar) for value in values]
         for field, values in change.fields.items()
         if field != "target" or change.entity.name != "task"
     }
@@ -363,8 +363,10 @@ def line(change: Committed, calendar: Calendar) -> dict[str, Any]:
     }
 
 
-#: Dates stand in the journal as they are stored.
-_SHOWN: Final = ("start_date", "end_date")
+def _shown(field: str, value: Any, calendar: Calendar) -> Any:
+    # Dates stand in the journal as they are stored, and in old lines perhaps none that is one.
+    dated = field in ("start_date", "end_date") and isinstance(value, str)
+    return calendar.show(value) if dated else value
 
 
 def answer(action: bytes, outcome: Outcome) -> bytes:

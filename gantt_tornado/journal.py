@@ -6,6 +6,7 @@ told, replay, the base of a merge, and history with undo. Runs on the writer's t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,8 @@ from peewee import SQL, fn
 from gantt_tornado.database import ANY, Compile, Database
 from gantt_tornado.entities import ENTITIES, Change, Counter, Entity, Refused
 from gantt_tornado.merge import Diff
+
+log = logging.getLogger(__name__)
 
 #: Columns that no history needs.
 _UNREAD: Final = ("project", "seen", "previous", "request")
@@ -252,22 +255,27 @@ class Journal:
         )
 
     def later(self, id: int, seq: int) -> list[Later]:
-        """The changes of an item after ``seq``, newest first."""
-        return [
-            Later(orjson.loads(fields), Author(user, device), seen, previous)
-            for fields, user, device, seen, previous in self._execute(self._sql.later, (id, seq))
-        ]
+        """The changes of an item after ``seq``, newest first. What lies before a line that
+        cannot be read counts as forgotten."""
+        found: list[Later] = []
+        for fields, user, device, seen, previous in self._execute(self._sql.later, (id, seq)):
+            try:
+                found.append(Later(_diff(fields), Author(user, device), seen, previous))
+            except ValueError as error:
+                log.warning("a change of item %d cannot be read: %s", id, error)
+                break
+        return found
 
     def line(self, project: str, seq: int) -> Committed | None:
         """One change, None where it was never made or is forgotten."""
         found = self._one(self._sql.line, project, seq)
-        return _committed(project, found) if found else None
+        return next(_readable(project, [found]), None) if found else None
 
     def group(self, project: str, root: int) -> list[Committed]:
         """A change with all that it took with it, last first."""
         asked = self.line(project, root)
         taken = self._execute(self._sql.taken, (project, root)).fetchall()
-        return [asked, *(_committed(project, line) for line in taken)] if asked else []
+        return [asked, *_readable(project, taken)] if asked else []
 
     def history(self, project: str, before: int, limit: int, item: int | None) -> list[Committed]:
         """Changes before number ``before``, newest first, of all items or of one."""
@@ -275,14 +283,16 @@ class Journal:
             found = self._execute(self._sql.history, (project, before, limit))
         else:
             found = self._execute(self._sql.history_of, (project, before, item, limit))
-        return [_committed(project, line) for line in found.fetchall()]
+        return list(_readable(project, found.fetchall()))
 
     def touched(self, project: str) -> Iterator[tuple[int, Touched]]:
         """The last change of each item, oldest first."""
         params = (project, "task", "update", '%"parent":%')
         reparented = dict(self._execute(self._sql.reparented, params).fetchall())
         for id, seq, entity, action in self._execute(self._sql.touched, (project,)):
-            yield id, Touched(seq, ENTITIES[entity], action == "delete", reparented.get(id, 0))
+            if entity in ENTITIES:
+                deleted = action == "delete"
+                yield id, Touched(seq, ENTITIES[entity], deleted, reparented.get(id, 0))
 
     def refuse(
         self, project: str, entity: Entity, id: int, fields: Iterable[str]
@@ -312,7 +322,7 @@ class Journal:
         lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
         lines = [line for line in lines if line[2] >= lines[0][2] - span]
         first = lines[-1][3] if lines else 0
-        items = {id: ENTITIES[entity] for id, entity, _, _ in reversed(lines)}
+        items = {id: ENTITIES[name] for id, name, _, _ in reversed(lines) if name in ENTITIES}
         for id, seq, refused, _ in list(self.refused(project))[-LATEST:]:
             if seq >= first - 1:
                 items[id] = refused
@@ -345,8 +355,32 @@ class Journal:
         return self._execute(sql, params).fetchone()
 
 
+def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Committed]:
+    """The changes in lines of the journal. A damaged line must not hide all others."""
+    for line in lines:
+        try:
+            yield _committed(project, line)
+        except ValueError as error:
+            log.warning("change %s cannot be read: %s", line[0], error)
+
+
 def _committed(project: str, line: tuple[Any, ...]) -> Committed:
     seq, root, entity, id, action, user, device, at, fields = line
+    if entity not in ENTITIES:
+        raise ValueError(f"there is no entity {entity!r}")
     author = Author(user, device)
+    return Committed(seq, root, project, ENTITIES[entity], id, action, author, at, _diff(fields))
+
+
+def _diff(fields: str) -> Diff:
+    """What a line says was changed.
+
+    Raises:
+        ValueError: it is not what we wrote.
+    """
     changed: Diff = orjson.loads(fields)
-    return Committed(seq, root, project, ENTITIES[entity], id, action, author, at, changed)
+    if not isinstance(changed, dict) or any(
+        not isinstance(pair, list) or len(pair) != 2 for pair in changed.values()
+    ):
+        raise ValueError("its fields are no pairs of values")
+    return changed

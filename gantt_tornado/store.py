@@ -368,9 +368,17 @@ class Store:
     # Reads.
 
     def rows(self, entity: Entity, project: str = DEFAULT_PROJECT) -> Iterator[Row]:
-        """All items of an entity, by id."""
+        """All items of an entity, by id.
+
+        Raises:
+            ValueError: a row is not what we wrote; the text names it.
+        """
         for id, rev, fields, *columns in self._execute(self._entities[entity.name].all, (project,)):
-            yield Row(id, rev, self._state(entity, fields, columns))
+            try:
+                state = self._state(entity, fields, columns)
+            except ValueError as error:
+                raise ValueError(f"{entity.name} {id} is damaged: {error}") from None
+            yield Row(id, rev, state)
 
     def encode(self, entity: Entity, row: Row) -> bytes:
         return entity.encode(row.id, row.rev, row.state, self._calendar)
@@ -494,6 +502,8 @@ class Store:
 
     def _state(self, entity: Entity, fields: str, columns: list[Any]) -> State:
         state: State = orjson.loads(fields)
+        if type(state) is not dict:
+            raise ValueError("its fields are no JSON object")
         state.update(zip(entity.columns, columns, strict=True))
         return state
 

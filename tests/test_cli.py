@@ -319,6 +319,16 @@ class TestRefusing:
         (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
         assert "damaged.db" in refused("--port=0", "--database=sqlite:///damaged.db")
 
+    @pytest.mark.parametrize("table", ["task", "link"])
+    @pytest.mark.parametrize("fields", ["[1, 2]", "7", "null", "{", ""])
+    def test_a_row_that_is_not_what_we_wrote(self, serve, refused, tmp_path, table, fields):
+        serve("--port=0").end()
+        with sqlite3.connect(tmp_path / "gantt.db") as database:
+            (id,) = database.execute(f"SELECT max(id) FROM {table}").fetchone()
+            database.execute(f"UPDATE {table} SET fields = ? WHERE id = ?", (fields, id))
+        database.close()
+        assert f"{table} {id} is damaged" in refused("--port=0")
+
     def test_a_directory(self, refused, tmp_path):
         (tmp_path / "folder").mkdir()
         assert "folder" in refused("--port=0", "--database=sqlite:///folder")

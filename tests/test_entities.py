@@ -43,7 +43,9 @@ def test_custom_fields_of_any_json_kind_are_kept(entity: Entity) -> None:
 
 
 @EVERY
-@pytest.mark.parametrize("name", ["id", "$index", "_rev", "_x", "!nativeeditor_status"])
+@pytest.mark.parametrize(
+    "name", ["id", "$index", "_rev", "_x", "!nativeeditor_status", "__proto__", "undefined"]
+)
 def test_what_is_no_field_is_dropped(entity: Entity, name: str) -> None:
     assert read(entity, **{name: 1}) == {}
 
@@ -68,9 +70,54 @@ def test_the_revision_is_read_if_it_is_one(entity: Entity, sent: Any, rev: int |
 
 
 @EVERY
-@pytest.mark.parametrize("rev", [1 << 63, "9" * 18, 10**30])
-def test_a_revision_beyond_all_harms_nobody(entity: Entity, rev: Any) -> None:
-    entity.read({"_rev": rev}, Calendar())
+@pytest.mark.parametrize("rev", [1 << 63, "9" * 19, 10**30, 1e30, 7.5, "1e3", "²"])
+def test_a_revision_that_no_database_can_count_is_none(entity: Entity, rev: Any) -> None:
+    assert entity.read({"_rev": rev}, Calendar()).rev is None
+
+
+# Names of fields.
+
+
+UNFIT = [
+    "<x>sortorder",
+    "<x>id",
+    "<x>$index",
+    "a<b",
+    "a\0",
+    "a\nb",
+    "\x7f",
+    "\x9f",
+    "\ud800",
+    "x" * 101,
+]
+
+
+@EVERY
+@pytest.mark.parametrize("name", UNFIT)
+@pytest.mark.parametrize("wrap", [lambda f: f, lambda f: {"a": f}, lambda f: {"a": [[f]]}])
+def test_a_field_that_cannot_be_called_so_is_refused_by_name(
+    entity: Entity, name: str, wrap: Any
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        entity.read(wrap({name: 5}), Calendar())
+    assert repr(name[:30])[1:-1] in refused.value.message
+    assert len(refused.value.message) < 150
+    orjson.dumps(refused.value.message)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "name", ["naïve", "a b", "x" * 100, "", "größe>2", "&lt;x&gt;", "12", "Ø\u2028"]
+)
+def test_a_custom_field_may_be_called_almost_anything(entity: Entity, name: str) -> None:
+    assert read(entity, **{name: 5}) == {name: 5}
+
+
+@EVERY
+@pytest.mark.parametrize("sent", [{7: 1}, {None: 1}, {"a": {7: 1}}])
+def test_the_name_of_a_field_is_a_text(entity: Entity, sent: Any) -> None:
+    with pytest.raises(BadRequest, match="name"):
+        entity.read(sent, Calendar())
 
 
 # Fields.

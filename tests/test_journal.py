@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from gantt_tornado.entities import DEFAULT_PROJECT
-from gantt_tornado.errors import Conflict
+from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
+from gantt_tornado.errors import Conflict, NotFound
 from gantt_tornado.journal import PRUNED_AT_ONCE, Author, Committed
+from gantt_tornado.plan import Plan
 from tests.support import ALICE, BOB, DATES, Driven, value
 
 
@@ -232,3 +233,75 @@ def test_what_was_refused_lately_is_among_the_latest(plan: Driven, clock: dict[s
     last = plan.task()
     plan.refuse("task", late, {"text": "Fill"})
     assert latest(plan) == [last, late]
+
+
+# Lines that are not what we wrote.
+
+
+DAMAGE = [
+    {"fields": "{"},
+    {"fields": "[1]"},
+    {"fields": '{"text": 7}'},
+    {"fields": '{"text": [1]}'},
+    {"fields": ""},
+    {"entity": "milestone"},
+]
+DAMAGED = pytest.mark.parametrize("damage", DAMAGE, ids=str)
+
+
+def damage_line(plan: Driven, seq: int, damage: dict[str, str]) -> None:
+    for column, text in damage.items():
+        plan.database.peewee.execute_sql(
+            f"UPDATE change SET {column} = ? WHERE seq = ?", (text, seq)
+        )
+
+
+@DAMAGED
+def test_a_damaged_line_hides_no_other(
+    plan: Driven, damage: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        plan.task()
+    damage_line(plan, 2, damage)
+    assert [change.seq for change in history(plan)] == [3, 1]
+    assert "change 2 cannot be read" in caplog.text
+
+
+@DAMAGED
+def test_what_a_damaged_line_says_cannot_be_undone(plan: Driven, damage: dict[str, str]) -> None:
+    damage_line(plan, plan.task(), damage)
+    with pytest.raises(NotFound):
+        plan.undo(1)
+
+
+@DAMAGED
+def test_a_delete_is_undone_without_the_lines_that_are_damaged(
+    plan: Driven, damage: dict[str, str]
+) -> None:
+    top = plan.task()
+    children = [plan.task(parent=top), plan.task(parent=top)]
+    changes = plan.delete("task", top).changes
+    damage_line(plan, changes[0].seq, damage)
+    plan.undo(changes[-1].seq)
+    assert sorted(plan.ids("task")) == sorted({top, *children} - {changes[0].id})
+
+
+@pytest.mark.parametrize("damage", DAMAGE[:-1], ids=str)
+@pytest.mark.parametrize("line", [2, 3])
+def test_what_was_changed_before_a_damaged_line_counts_as_forgotten(
+    plan: Driven, damage: dict[str, str], line: int
+) -> None:
+    task = plan.task()
+    for text in "ab":
+        plan.update("task", task, {"text": text})
+    damage_line(plan, line, damage)
+    with pytest.raises(Conflict, match="reload"):
+        plan.update("task", task, {"progress": 1, "_rev": 1})
+
+
+@DAMAGED
+def test_a_plan_with_a_damaged_line_is_read(plan: Driven, damage: dict[str, str]) -> None:
+    task = plan.task()
+    damage_line(plan, task, damage)
+    assert Plan.read(plan.store).item(ENTITIES["task"], task) is not None
+    assert plan.store.journal.latest(DEFAULT_PROJECT, 1000) is not None
