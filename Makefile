@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What an installation depends on; a stamp that is newer than these is up to date.
 PACKAGING := setup.cfg setup.py pyproject.toml package.json package-lock.json
 
-.PHONY: run test lint bench
+.PHONY: run test test-long lint bench
 # Else a virtual environment that failed half way would count as made.
 .DELETE_ON_ERROR:
 
@@ -16,6 +16,9 @@ run: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest $(ARGS)
+
+test-long: .venv/installed-dev
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check
