@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -137,9 +137,6 @@ class Backend:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._writer.close()
-        # What the writer's last batch left for the loop is told before the sockets go.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
         self._resend.close()
         if self._presence is not None:
             self._presence.cancel()
@@ -352,22 +349,26 @@ class Backend:
                 demo.plant(store, self._calendar)
         return store, Plan.read(store), latest
 
-    def _committed(self, results: list[Any]) -> None:
+    def _committed(self, results: list[Any]) -> Iterator[None]:
+        """In steps of a change each, see :class:`~gantt_tornado.writer.Writer`."""
         events: list[Event] = []
+        # At once, for between two steps the plan is ahead of what was told.
+        self._untold.append(events)
         for outcome in _writes(results):
             for change in outcome.changes:
                 self.plan.apply(change)
                 # Where a row stands is told as of this change, not of the batch's last.
                 events += self._events(change)
+                yield
             if outcome.refusal is not None:
                 self.plan.refuse(outcome.entity, outcome.id, outcome.refusal.fields)
-        self._untold.append(events)
 
-    def _answered(self, results: list[Any]) -> None:
+    def _answered(self, results: list[Any]) -> Iterator[None]:
         self.hub.publish(self._untold.popleft())
         for outcome in _writes(results):
             self._resend.written(outcome)
-            self._watch(outcome)
+            yield
+            yield from self._watch(outcome)
 
     def _events(self, change: Committed) -> list[Event]:
         entity = change.entity
@@ -393,8 +394,9 @@ class Backend:
             return not self.plan.stands_last(change.id)
         return change.moved
 
-    def _watch(self, outcome: Outcome) -> None:
+    def _watch(self, outcome: Outcome) -> Iterator[None]:
         for change in outcome.changes:
+            yield
             for watcher in list(self._watchers):
                 try:
                     watcher(change)

@@ -30,6 +30,9 @@ WINDOW: Final = 0.07
 PACED: Final = frozenset(entity.channel for entity in ENTITIES.values())
 #: Events in a window from which on successive updates of one item are reduced to the last.
 CROWDED: Final = 32
+#: Bytes of events in a window, but for one event that is larger alone. What thousands of rows
+#: of one write say goes in many windows: in one it would be more than may wait for a client.
+LARGEST: Final = 512 << 10
 #: Seconds within which a replay has been drawn, and requests of that time were answered.
 DRAWN: Final = 3.0
 #: Replays kept for others who ask for the same.
@@ -196,8 +199,8 @@ class Hub:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._write()
-        while self._parcels:
+        while self._pending or self._parcels:
+            self._write()
             self._send_some()
 
     def _flush(self) -> None:
@@ -205,19 +208,30 @@ class Hub:
         if self._pending:
             paced = any(event.channel in PACED for event in self._pending)
             self._write()
-            if not paced:
+            if not paced and not self._pending:
                 return
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._window, self._flush)
 
     def _write(self) -> None:
-        events, self._pending = self._pending, []
+        events = self._next_window()
         if len(events) > CROWDED:
             events = reduced(events)
         under_way = bool(self._parcels)
         self._parcels.extend(self._addressed(events))
         if not under_way:
             self._send_slices()
+
+    def _next_window(self) -> list[Event]:
+        size = 0
+        for count, event in enumerate(self._pending):
+            size += len(event.frame)
+            if count and size > LARGEST:
+                events = self._pending[:count]
+                del self._pending[:count]
+                return events
+        events, self._pending = self._pending, []
+        return events
 
     def _addressed(self, events: list[Event]) -> Iterator[tuple[bytes, list[Send]]]:
         """Which bytes go to whom, in slices."""

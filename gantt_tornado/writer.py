@@ -12,8 +12,9 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
 from peewee import DatabaseError, DataError, IntegrityError, ProgrammingError
@@ -31,6 +32,8 @@ BATCH: Final = 128
 LONGEST_QUEUE: Final = 10_000
 #: Seconds after which a client should try again.
 RETRY_AFTER: Final = 2
+#: Seconds in a row that a committed batch may take of the loop.
+LONGEST_TURN: Final = 0.01
 
 
 class _HalfWritten(Exception):
@@ -54,20 +57,24 @@ class Writer:
     """Runs jobs on its thread in the order of their submission.
 
     For each committed batch, on the loop and with its results in order, ``committed`` is
-    called before their futures are resolved, and ``answered`` when those who awaited
-    the futures have gone on: a handler has written its answer by then.
+    gone through before their futures are resolved, and ``answered`` when those who awaited
+    the futures have gone on: a handler has written its answer by then. Both do their work
+    in steps, for one batch may hold thousands of rows: where the steps of a turn have taken
+    long, others have the loop before the next. No batch overtakes another.
     """
 
     def __init__(
         self,
         database: Database,
-        committed: Callable[[list[Any]], None],
-        answered: Callable[[list[Any]], None],
+        committed: Callable[[list[Any]], Iterable[None]],
+        answered: Callable[[list[Any]], Iterable[None]],
     ) -> None:
         self._database = database
         self._committed = committed
         self._answered = answered
         self._queue: deque[Job[Any]] = deque()
+        # One a batch, of what follows on its commit.
+        self._deliveries: deque[Iterator[bool]] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -105,13 +112,15 @@ class Writer:
         return len(self._queue)
 
     async def close(self) -> None:
-        """Finish what is queued, then close the database."""
+        """Finish what is queued, close the database, and tell what was committed."""
         if self._thread is None or self._loop is None:
             return
         with self._wake:
             self._closing = True
             self._wake.notify()
         await self._loop.run_in_executor(None, self._thread.join)
+        while self._deliveries:
+            await asyncio.sleep(0)
 
     # On the thread from here on.
 
@@ -225,21 +234,43 @@ class Writer:
     # On the loop again.
 
     def _deliver(self, batch: list[Job[Any]]) -> None:
+        self._deliveries.append(self._delivery(batch))
+        if len(self._deliveries) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take the next steps of what was committed."""
+        assert self._loop is not None
+        enough = perf_counter() + LONGEST_TURN
+        while self._deliveries:
+            for pauses in self._deliveries[0]:
+                if pauses or perf_counter() >= enough:
+                    self._loop.call_soon(self._go_on)
+                    return
+            self._deliveries.popleft()
+
+    def _delivery(self, batch: list[Job[Any]]) -> Iterator[bool]:
+        """What follows on a commit, in steps; True where others must have the loop now."""
         results = [job.result for job in batch if job.error is None]
-        try:
-            self._committed(results)
-        except Exception:
-            # Whatever it was, the rows are committed and the callers wait for an answer.
-            log.exception("a committed batch could not be taken over")
+        yield from _steps(self._committed, results)
         for job in batch:
             # A caller who hung up has cancelled its future; its row is committed.
             if job.error is None:
                 _succeed(job.future, job.result)
             else:
                 _fail(job.future, job.error)
-        # Behind the wake-ups that the futures have just queued.
-        assert self._loop is not None
-        self._loop.call_soon(self._answered, results)
+        # The rest comes behind the wake-ups that the futures have just queued.
+        yield True
+        yield from _steps(self._answered, results)
+
+
+def _steps(work: Callable[[list[Any]], Iterable[None]], results: list[Any]) -> Iterator[bool]:
+    try:
+        for _ in work(results):
+            yield False
+    except Exception:
+        # Whatever it was, the rows are committed and the callers wait for an answer.
+        log.exception("a committed batch could not be taken over")
 
 
 def _refusal(closing: bool) -> Unavailable:

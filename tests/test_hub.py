@@ -194,6 +194,66 @@ def test_nothing_published_opens_no_window() -> None:
     run(scene())
 
 
+def test_what_is_too_large_for_a_window_goes_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "LARGEST", 3 * len(number(0).frame))
+
+    async def scene() -> None:
+        page = Page()
+        hub = hub_of(page)
+        hub.publish([number(n) for n in range(8)])
+        hub.publish([number(8)])
+        assert page.writes == [[0, 1, 2]]
+        await window()
+        assert page.writes == [[0, 1, 2], [3, 4, 5]]
+        await window()
+        assert page.writes == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+
+    run(scene())
+
+
+def test_an_event_that_is_too_large_for_a_window_has_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_module, "LARGEST", 1)
+
+    async def scene() -> None:
+        page = Page()
+        hub_of(page).publish([number(1), number(2)])
+        assert page.writes == [[1]]
+        await window()
+        assert page.writes == [[1], [2]]
+
+    run(scene())
+
+
+def test_what_an_application_publishes_goes_on_after_a_full_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_module, "LARGEST", 1)
+
+    async def scene() -> None:
+        page = Page()
+        hub = hub_of(page, channel="news")
+        hub.publish([number(1, channel="news"), number(2, channel="news")])
+        await window()
+        assert page.had == [1, 2]
+
+    run(scene())
+
+
+def test_closing_sends_all_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "LARGEST", 1)
+
+    async def scene() -> None:
+        page = Page()
+        hub = hub_of(page)
+        hub.publish([number(n) for n in range(5)])
+        hub.close()
+        assert page.had == list(range(5))
+
+    run(scene())
+
+
 def test_order_is_kept_through_all_windows() -> None:
     async def scene() -> None:
         page = Page()

@@ -939,7 +939,7 @@ class TestReplay:
         committed = backend._writer._committed
 
         def join(results):
-            committed(results)
+            yield from committed(results)
             backend.hub.subscribe(handler, "tasks")
 
         backend._writer._committed = join

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from gantt_tornado import writer as writer_module
 from gantt_tornado.database import Database
 from gantt_tornado.errors import Conflict, StartError, Unavailable
 from gantt_tornado.writer import BATCH, Writer
@@ -21,8 +22,8 @@ class Written:
         self.told: list[tuple[str, Any]] = []
         self.writer = Writer(
             self.database,
-            lambda results: self.told.append(("committed", results)),
-            lambda results: self.told.append(("answered", results)),
+            in_one_step(lambda results: self.told.append(("committed", results))),
+            in_one_step(lambda results: self.told.append(("answered", results))),
         )
         self.statements: list[str] = []
 
@@ -61,6 +62,14 @@ async def started() -> AsyncIterator[Written]:
     assert await written.writer.start(written.prepare) == "ready"
     yield written
     await written.writer.close()
+
+
+def in_one_step(take: Callable[[list[Any]], None]) -> Callable[[list[Any]], Iterator[None]]:
+    def take_over(results: list[Any]) -> Iterator[None]:
+        take(results)
+        yield
+
+    return take_over
 
 
 def fail(error: Exception) -> Callable[[], None]:
@@ -328,7 +337,7 @@ def test_a_take_over_that_raises_leaves_no_caller_without_an_answer(
     async def scene() -> None:
         database = Database("sqlite:///:memory:")
         answered: list[Any] = []
-        writer = Writer(database, lambda results: results[0].no, answered.extend)
+        writer = Writer(database, lambda results: results[0].no, in_one_step(answered.extend))
         await writer.start(lambda: None)
         assert await writer.submit(lambda: 1) == 1
         assert await writer.submit(lambda: 2) == 2
@@ -339,15 +348,97 @@ def test_a_take_over_that_raises_leaves_no_caller_without_an_answer(
     assert "could not be taken over" in caplog.text
 
 
-def test_a_telling_that_raises_leaves_no_caller_without_an_answer() -> None:
+def test_a_telling_that_raises_leaves_no_caller_without_an_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def scene() -> None:
-        raised: list[Any] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
-        writer = Writer(Database("sqlite:///:memory:"), lambda results: None, lambda r: r[0].no)
+        database = Database("sqlite:///:memory:")
+        writer = Writer(database, lambda results: (), lambda results: results[0].no)
         await writer.start(lambda: None)
         assert [await writer.submit(lambda: 1), await writer.submit(lambda: 2)] == [1, 2]
         await writer.close()
-        assert len(raised) == 2
+
+    asyncio.run(scene())
+    assert len([line for line in caplog.messages if "could not be taken over" in line]) == 2
+
+
+# In steps.
+
+
+def test_between_the_steps_of_a_long_delivery_others_have_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer_module, "LONGEST_TURN", 0)
+
+    async def scene() -> None:
+        done: list[str] = []
+        loop = asyncio.get_running_loop()
+
+        def steps(name: str) -> Callable[[list[Any]], Iterator[None]]:
+            def steps(results: list[Any]) -> Iterator[None]:
+                for _ in range(2):
+                    loop.call_soon(done.append, "others")
+                    done.append(name)
+                    yield
+
+            return steps
+
+        writer = Writer(Database("sqlite:///:memory:"), steps("committed"), steps("answered"))
+        await writer.start(lambda: None)
+        await writer.submit(lambda: 1)
+        await writer.close()
+        assert done == ["committed", "others"] * 2 + ["answered", "others"] * 2
+
+    asyncio.run(scene())
+
+
+def test_no_delivery_overtakes_another() -> None:
+    async def scene() -> None:
+        done: list[tuple[str, Any]] = []
+        third_ran = threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def committed(results: list[Any]) -> Iterator[None]:
+            done.append(("committed", results[0]))
+            yield
+
+        def answered(results: list[Any]) -> Iterator[None]:
+            # By then the second has been committed, and the loop knows of it.
+            while not third_ran.is_set():
+                yield
+            done.append(("answered", results[0]))
+
+        writer = Writer(Database("sqlite:///:memory:"), committed, answered)
+        await writer.start(lambda: None)
+
+        def second() -> int:
+            loop.call_soon_threadsafe(writer.submit, third_ran.set)
+            return 2
+
+        assert [await writer.submit(lambda: 1), await writer.submit(second)] == [1, 2]
+        await writer.close()
+        names = [(name, n) for name, n in done if n]
+        assert names == [(name, n) for n in (1, 2) for name in ("committed", "answered")]
+
+    asyncio.run(scene())
+
+
+def test_closing_waits_for_the_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "LONGEST_TURN", 0)
+
+    async def scene() -> None:
+        done: list[int] = []
+
+        def steps(results: list[Any]) -> Iterator[None]:
+            for step in range(100):
+                done.append(step)
+                yield
+
+        writer = Writer(Database("sqlite:///:memory:"), lambda results: (), steps)
+        await writer.start(lambda: None)
+        await writer.submit(lambda: 1)
+        await writer.close()
+        assert len(done) == 100
 
     asyncio.run(scene())
 
