@@ -25,12 +25,14 @@ from gantt_tornado.database import Database
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
 from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound, Unavailable
 from gantt_tornado.hub import Event, Hub, Listener, framed
+from gantt_tornado.inserts import NEW, Inserts
 from gantt_tornado.journal import NOBODY, Author, Committed
 from gantt_tornado.loads import Loads
 from gantt_tornado.plan import Plan
-from gantt_tornado.resend import TOGETHER, Resend
+from gantt_tornado.resend import Resend
 from gantt_tornado.rpc import Services
 from gantt_tornado.store import Outcome, Store
+from gantt_tornado.touches import TOGETHER, Touches
 from gantt_tornado.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -95,9 +97,6 @@ class Backend:
         self.tokens = Tokens(self.config.tokens)
         self.services = Services()
         self.acks = Acks()
-        self.plan = Plan()
-        self.hub = Hub(self.plan)
-        self.loads = Loads(self.plan)
         #: Sockets pass it a few at a time.
         self.door = asyncio.Semaphore(AT_ONCE)
         self.connections: set[Connection] = set()
@@ -108,7 +107,7 @@ class Backend:
         self._presence: asyncio.TimerHandle | None = None
         # A list a batch, between its commit and its telling.
         self._untold: deque[list[Event]] = deque()
-        self._resend = self._new_resend()
+        self._serve(Plan())
         self._tasks: list[asyncio.Task[None]] = []
         self._store: Store
 
@@ -118,18 +117,26 @@ class Backend:
         Raises:
             StartError: the database cannot be used; the text says why in one line.
         """
-        self._store, self.plan, latest = await self._writer.start(self._open)
-        self.hub = Hub(self.plan)
-        self.loads = Loads(self.plan)
-        self._resend = self._new_resend()
+        self._store, plan, latest = await self._writer.start(self._open)
+        self._serve(plan)
         # What the server before this one had still to repeat. Who comes later than that
         # repetition has no answer of that server under way any more.
         for entity, id in latest:
             self._resend.touch(entity, id, "", disputed=True)
         self._tasks = [asyncio.create_task(self._prune()), asyncio.create_task(self._ask())]
 
-    def _new_resend(self) -> Resend:
-        return Resend(self.plan, self.hub, lambda: not self._untold)
+    def _serve(self, plan: Plan) -> None:
+        """Serve a plan, and tell what becomes of it."""
+
+        def is_told() -> bool:
+            return not self._untold
+
+        self.plan = plan
+        self.hub = Hub(plan, withheld=lambda *replay: self._inserts.replaying(*replay))
+        self.loads = Loads(plan)
+        touches = Touches()
+        self._inserts = Inserts(plan, self.hub, touches, is_told)
+        self._resend = Resend(plan, self.hub, self._inserts, touches, is_told)
 
     async def close(self) -> None:
         """Finish what is queued, tell it, close every socket with 1001, close the database."""
@@ -138,6 +145,7 @@ class Backend:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._writer.close()
         self._resend.close()
+        self._inserts.close()
         if self._presence is not None:
             self._presence.cancel()
         self.hub.close()
@@ -159,10 +167,11 @@ class Backend:
         ``request`` names the request; the same again adds no second item.
         """
         kind = known(entity)
-        edit = kind.read(fields, self._calendar)
-        return await self._writer.submit(
-            lambda: self._store.insert(kind, edit, author, request=request)
-        )
+        with self._inserts.request(author.device, NEW, adds=True):
+            edit = kind.read(fields, self._calendar)
+            return await self._writer.submit(
+                lambda: self._store.insert(kind, edit, author, request=request)
+            )
 
     async def update(
         self,
@@ -175,15 +184,16 @@ class Backend:
         """Change fields of an item. With ``_rev`` among them, only those that differ from
         the item as it was at that revision count, and are merged with what came since."""
         kind = known(entity)
-        try:
-            outcome = await self._writer.submit(self._updating(kind, id, fields, author))
-        except Unavailable:
-            # The writer has on its screen what is not stored.
-            self._resend.refused(kind, id, author)
-            raise
-        if outcome.refusal is not None:
-            raise outcome.refusal.error
-        return outcome
+        with self._inserts.request(author.device, id):
+            try:
+                outcome = await self._writer.submit(self._updating(kind, id, fields, author))
+            except Unavailable:
+                # The writer has on its screen what is not stored.
+                self._resend.refused(kind, id, author)
+                raise
+            if outcome.refusal is not None:
+                raise outcome.refusal.error
+            return outcome
 
     def _updating(
         self, kind: Entity, id: int, fields: Mapping[str, Any], author: Author
@@ -228,7 +238,8 @@ class Backend:
     async def delete(self, entity: str, id: int, *, author: Author = NOBODY) -> Outcome:
         """Delete an item with all that hangs on it. What is gone already is no error."""
         kind = known(entity)
-        return await self._writer.submit(lambda: self._store.delete(kind, id, author))
+        with self._inserts.request(author.device, id):
+            return await self._writer.submit(lambda: self._store.delete(kind, id, author))
 
     async def batch(
         self, entity: str, writes: Sequence[Write], *, author: Author = NOBODY
@@ -245,11 +256,14 @@ class Backend:
             saved: dict[str, int] = {}
             return [self._carry_out(kind, write, author, saved) for write in writes]
 
-        results = await self._writer.submit(run)
-        return [
-            result.refusal.error if isinstance(result, Outcome) and result.refusal else result
-            for result in results
-        ]
+        adds = any(write.action == "inserted" for write in writes)
+        with self._inserts.request(author.device, adds=adds):
+            results = [_refusal(result) for result in await self._writer.submit(run)]
+            for write, result in zip(writes, results, strict=True):
+                row = NEW if write.action == "inserted" else protocol.number(write.id) or NEW
+                error = result if isinstance(result, GanttError) else None
+                self._inserts.answered(author.device, row, error)
+        return results
 
     def _carry_out(
         self, kind: Entity, write: Write, author: Author, saved: dict[str, int]
@@ -373,17 +387,13 @@ class Backend:
     def _events(self, change: Committed) -> list[Event]:
         entity = change.entity
         if change.action == "delete":
-            return [self._event(change, protocol.deleted_value(entity.name, change.id))]
-        kind = f"{change.action}-{entity.name}"
-        value = protocol.item_value(kind, entity.name, change.item)
-        updates = change.id if change.action == "update" else 0
-        events = [self._event(change, value, updates)]
+            values = [protocol.deleted_value(entity.name, change.id)]
+        else:
+            kind = f"{change.action}-{entity.name}"
+            values = [protocol.item_value(kind, entity.name, change.item)]
         if self._needs_move(change):
-            events.append(self._event(change, self.plan.move_value(change.id)))
-        return events
-
-    def _event(self, change: Committed, value: bytes, updates: int = 0) -> Event:
-        return framed(change.entity.channel, value, change.seq, updates, self.plan.version)
+            values.append(self.plan.move_value(change.id))
+        return self._inserts.events(entity, change.id, values, change=change)
 
     def _needs_move(self, change: Committed) -> bool:
         """Whether clients, who keep a row's place and add new ones last, must be told
@@ -436,6 +446,11 @@ class Backend:
     def _tell_presence(self) -> None:
         self._presence = None
         self.publish("presence", {"type": "presence", "count": len(self.connections)})
+
+
+def _refusal(result: Outcome | GanttError) -> Outcome | GanttError:
+    """The error of a write that was refused."""
+    return result.refusal.error if isinstance(result, Outcome) and result.refusal else result
 
 
 def _writes(results: list[Any]) -> list[Outcome]:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import compress
 from typing import Final, Protocol
 
 from gantt_tornado import protocol
@@ -50,6 +51,14 @@ Send = Callable[[bytes], None]
 class Listener(Protocol):
     """A client's connection, as the hub sees it."""
 
+    @property
+    def tab(self) -> str:
+        """The uuid of the page, "" where it does not say which it is."""
+
+    @property
+    def user_name(self) -> str:
+        """Who listens."""
+
     def known(self, channel: str) -> int | None:
         """The last change on a channel that the client has, None where it shall not be
         told what it missed."""
@@ -66,12 +75,28 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Audience:
+    """Some of the listeners: the sockets of pages, also later ones, by their ``tab``; and
+    others one by one."""
+
+    tabs: frozenset[str] = frozenset()
+    listeners: frozenset[Listener] = frozenset()
+
+    def __contains__(self, listener: Listener) -> bool:
+        return listener.tab in self.tabs or listener in self.listeners
+
+    def __or__(self, other: Audience) -> Audience:
+        return Audience(self.tabs | other.tabs, self.listeners | other.listeners)
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One event of a channel, framed.
 
     ``seq`` is the change it tells of, 0 where it tells of none. ``updates`` is the id of
     the item whose state it repeats whole, 0 where each event counts. ``version`` is the
-    plan's version that it brings a page to, 0 for an application's own events.
+    plan's version that it brings a page to, 0 for an application's own events. ``only``
+    are the only ones who are told, None for all, and ``but`` are told nothing.
     """
 
     channel: str
@@ -79,11 +104,26 @@ class Event:
     seq: int = 0
     updates: int = 0
     version: int = 0
+    only: Audience | None = None
+    but: Audience | None = None
+
+    def is_for(self, listener: Listener) -> bool:
+        if self.but is not None and listener in self.but:
+            return False
+        return self.only is None or listener in self.only
 
 
-def framed(channel: str, value: bytes, seq: int = 0, updates: int = 0, version: int = 0) -> Event:
+def framed(
+    channel: str,
+    value: bytes,
+    seq: int = 0,
+    updates: int = 0,
+    version: int = 0,
+    only: Audience | None = None,
+    but: Audience | None = None,
+) -> Event:
     frame = protocol.websocket_frame(protocol.event(channel, value))
-    return Event(channel, frame, seq, updates, version)
+    return Event(channel, frame, seq, updates, version, only, but)
 
 
 @dataclass(slots=True)
@@ -100,15 +140,24 @@ class Hub:
 
     Args:
         plan: answers what a subscription with ``since`` has missed.
+        window: in seconds.
+        withheld: says of which items a listener cannot be told now; gets the change since
+            which it has missed all, None where it has not.
     """
 
-    def __init__(self, plan: Plan, window: float = WINDOW) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        window: float = WINDOW,
+        withheld: Callable[[Listener, int | None], frozenset[int]] = lambda *_: frozenset(),
+    ) -> None:
         self._plan = plan
         self._window = window
+        self._withheld = withheld
         self._listeners: dict[Listener, _Subscriptions] = {}
         # Those who listen to the same, as long as nobody comes or goes. Their senders, not
         # they themselves: among thousands, each object more that is looked at costs.
-        self._alike: dict[frozenset[str], list[Send]] | None = None
+        self._alike: dict[tuple[frozenset[str], tuple[bool, ...]], list[Send]] | None = None
         self._pending: list[Event] = []
         # Buffers on their way, in the order in which each listener must have them.
         self._parcels: deque[tuple[bytes, list[Send]]] = deque()
@@ -123,8 +172,9 @@ class Hub:
         # (when, since) of the last replays; of two the one that reaches less far back is the later.
         self._reaches: deque[tuple[float, int]] = deque()
 
-    def subscribe(self, listener: Listener, channel: str) -> None:
-        """Join a channel; what was missed since ``listener.known(channel)`` is sent first.
+    def subscribe(self, listener: Listener, channel: str, since: int | None = None) -> None:
+        """Join a channel; what was missed since ``listener.known(channel)``, or since
+        another change, is sent first.
 
         The plan is read and the channel joined in one step, so that no change falls
         between the two.
@@ -132,9 +182,11 @@ class Hub:
         if self._parcels:
             # Else they would come behind a replay that is newer.
             self._hurry(listener.send)
-        since = listener.known(channel)
+        missing = listener.known(channel) if since is None else None
+        if since is None:
+            since = missing
         if since is not None:
-            missed = self._replay(channel, since)
+            missed = self._replay(channel, since, self._withheld(listener, missing))
             if missed:
                 self._note_reach(since)
                 self._try(listener.replay, missed)
@@ -170,6 +222,26 @@ class Hub:
         """Forget a connection that has ended."""
         self._listeners.pop(listener, None)
         self._alike = None
+
+    def is_listening(self, tab: str) -> bool:
+        """Whether a page has a socket."""
+        return any(listener.tab == tab for listener in self._listeners)
+
+    def sockets(self, user_name: str, *, with_tab: bool) -> frozenset[Listener]:
+        """The sockets of a user, those of pages with a ``tab`` only if asked for."""
+        return frozenset(
+            each
+            for each in self._listeners
+            if each.user_name == user_name and (with_tab or not each.tab)
+        )
+
+    def replay(self, tab: str, since: int) -> None:
+        """Tell a page once more what has happened since a change."""
+        for listener, subscriptions in list(self._listeners.items()):
+            if listener.tab == tab:
+                for entity in ENTITIES.values():
+                    if entity.channel in subscriptions.channels:
+                        self.subscribe(listener, entity.channel, since)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Tell the listeners: at once if nothing was told lately, else with the window."""
@@ -239,24 +311,45 @@ class Hub:
         if versions and min(versions) <= self._joined:
             # Somebody joined after some of the events had been collected.
             for listener, subscriptions in self._listeners.items():
-                yield (
-                    joined(events, subscriptions.channels, subscriptions.had),
-                    [listener.send],
-                )
+                own = [event for event in events if event.is_for(listener)]
+                yield joined(own, subscriptions.channels, subscriptions.had), [listener.send]
             return
-        if self._alike is None:
-            self._alike = self._group()
-        # Most pages listen to the same channels, so one buffer serves them all.
-        for channels, senders in self._alike.items():
-            if buffer := joined(events, channels, {}):
+        # Most pages are told the same, so one buffer serves them all.
+        for told, channels, senders in self._groups(events):
+            if buffer := joined(told, channels, {}):
                 for at in range(0, len(senders), SLICE):
                     yield buffer, senders[at : at + SLICE]
 
-    def _group(self) -> dict[frozenset[str], list[Send]]:
-        alike: dict[frozenset[str], list[Send]] = {}
+    def _groups(
+        self, events: list[Event]
+    ) -> Iterator[tuple[list[Event], frozenset[str], list[Send]]]:
+        """Which events go to whom, by channels."""
+        audiences = [each for event in events for each in (event.only, event.but) if each]
+        if not audiences:
+            if self._alike is None:
+                self._alike = self._group(lambda _: ())
+            for (channels, _), senders in self._alike.items():
+                yield events, channels, senders
+            return
+        everybody = tuple([event.only is None for event in events])
+
+        def told(listener: Listener) -> tuple[bool, ...]:
+            if not any(listener in audience for audience in audiences):
+                return everybody
+            return tuple([event.is_for(listener) for event in events])
+
+        for (channels, chosen), senders in self._group(told).items():
+            yield list(compress(events, chosen)), channels, senders
+
+    def _group(
+        self, told: Callable[[Listener], tuple[bool, ...]]
+    ) -> dict[tuple[frozenset[str], tuple[bool, ...]], list[Send]]:
+        """Who listens to the same, and is told the same."""
+        groups: dict[tuple[frozenset[str], tuple[bool, ...]], list[Send]] = {}
         for listener, subscriptions in self._listeners.items():
-            alike.setdefault(subscriptions.channels, []).append(listener.send)
-        return alike
+            key = (subscriptions.channels, told(listener))
+            groups.setdefault(key, []).append(listener.send)
+        return groups
 
     def _send_slices(self) -> None:
         """Send a slice; others have the loop before the next."""
@@ -296,8 +389,11 @@ class Hub:
                 senders.remove(send)
                 self._try(send, buffer)
 
-    def _replay(self, channel: str, since: int) -> bytes:
+    def _replay(self, channel: str, since: int, withheld: frozenset[int]) -> bytes:
         """The frames that a page has missed. After a restart all pages ask for the same."""
+        if withheld:
+            values = self._plan.replay(channel, since, withheld)
+            return b"".join([framed(channel, value).frame for value in values])
         version = self._plan.version
         if version != self._replayed or len(self._replays) >= MOST_REPLAYS:
             self._replays.clear()

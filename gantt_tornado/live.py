@@ -23,7 +23,7 @@ from gantt_tornado.handlers import Handler
 from gantt_tornado.hub import Send
 from gantt_tornado.outlet import Outlet
 from gantt_tornado.protocol import Call, Subscribe, Unsubscribe
-from gantt_tornado.requests import host_of
+from gantt_tornado.requests import LONGEST_DEVICE, host_of
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         self._asked: dict[int, frozenset[str]] = {}
         self._ended = False
         self._channels: set[str] = set()
+        self._tab = ""
         self._outlet: Outlet | None = None
 
     # Handshake and calls.
@@ -121,6 +122,7 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         # Small frames are what this socket is for; do not hold them back for more.
         self.set_nodelay(True)
         self._since = _since(self.get_query_argument("since", ""))
+        self._tab = self.get_query_argument("tab", "")[:LONGEST_DEVICE]
         if self._since is not None:
             self._arrived = self.backend.acks.opened(self._page, self)
         self.send(protocol.websocket_frame(protocol.start(secrets.token_urlsafe(16))))
@@ -154,6 +156,14 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
     @property
     def _page(self) -> str:
         return page_url(self.request.uri or "")
+
+    @property
+    def tab(self) -> str:
+        return self._tab
+
+    @property
+    def user_name(self) -> str:
+        return self.user.name if self.user else ""
 
     def known(self, channel: str) -> int | None:
         """The last change on a channel that the page is known to have, None for a page

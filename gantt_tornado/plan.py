@@ -11,7 +11,8 @@ change only its block is joined again.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -314,6 +315,22 @@ class Plan:
             touched is not None and touched.entity is entity
         )
 
+    def touched(self, id: int) -> int:
+        """The change at which an item was touched last, 0 where that is forgotten."""
+        touched = self._touched.get(id)
+        return touched.seq if touched else 0
+
+    def points_to(self, entity: Entity, id: int) -> Iterable[int]:
+        """The tasks to which an item points; a deleted one points to none."""
+        if entity is not TASK:
+            return self._points.get(id, ())
+        place = self._tree.place.get(id)
+        return place[:1] if place else ()
+
+    def in_order(self, tasks: Iterable[int]) -> list[int]:
+        """Tasks as they are drawn: parents before what is below them."""
+        return sorted(tasks, key=self._path)
+
     def stands_last(self, id: int) -> bool:
         """Whether a task is the last in its branch."""
         return self._tree.sibling(id, self._tree.index(id) + 1) is None
@@ -374,14 +391,16 @@ class Plan:
         self._touch(entity, id, self.seq, deleted=deleted)
         return [protocol.deleted_value(entity.name, id)] if deleted else self.upsert(entity, id)
 
-    def replay(self, channel: str, since: int) -> list[bytes]:
+    def replay(
+        self, channel: str, since: int, without: AbstractSet[int] = frozenset()
+    ) -> list[bytes]:
         """Event values for one channel that bring a page from ``since`` to ``seq``.
 
         Deletes come first, then add + update of what is there, parents before children;
         one that a page has already is harmless. What left a task that may have been
-        deleted is there with all that hangs on it: the page may have dropped it. When the
-        journal does not reach back, or ``since`` is not a number of this plan's past, the
-        page is told to load again.
+        deleted is there with all that hangs on it: the page may have dropped it. Of the
+        items ``without`` nothing is told. When the journal does not reach back, or
+        ``since`` is not a number of this plan's past, the page is told to load again.
         """
         entity = next((each for each in ENTITIES.values() if each.channel == channel), None)
         if entity is None:
@@ -396,12 +415,15 @@ class Plan:
             if touched.entity is entity:
                 (gone if touched.deleted else there).append(id)
         there += self._astray(entity, since).difference(there)
+        if without:
+            there = [id for id in there if id not in without]
+            gone = [id for id in gone if id not in without]
         values: list[bytes] = []
         if gone and entity is TASK:
-            for id in self._in_order(entity, self._rescued(there, since)):
+            for id in self._drawn(entity, self._rescued(there, since)):
                 values += self.upsert(entity, id)
         values += [protocol.deleted_value(entity.name, id) for id in reversed(gone)]
-        for id in self._in_order(entity, there):
+        for id in self._drawn(entity, there):
             values += self.upsert(entity, id)
         return values
 
@@ -449,10 +471,8 @@ class Plan:
                     id = self._tree.place[id][0]
         return list(rescued)
 
-    def _in_order(self, entity: Entity, ids: list[int]) -> list[int]:
-        if entity is TASK:
-            return sorted(ids, key=self._path)
-        return ids[::-1]
+    def _drawn(self, entity: Entity, ids: list[int]) -> list[int]:
+        return self.in_order(ids) if entity is TASK else ids[::-1]
 
     def _path(self, id: int) -> list[tuple[str, int]]:
         """A key that sorts tasks as they are drawn."""

@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from itertools import islice
 from typing import Final
 
+from gantt_tornado.delayed import Delayed
 from gantt_tornado.entities import Entity
-from gantt_tornado.hub import Hub, framed
+from gantt_tornado.hub import Hub
+from gantt_tornado.inserts import Inserts
 from gantt_tornado.journal import Author
 from gantt_tornado.plan import Plan
 from gantt_tornado.store import Outcome
+from gantt_tornado.touches import Touches
 
 #: Seconds from the last touch of an item to its resending.
 DELAY: Final = 1.0
-#: Seconds within which two touches of an item belong together, at least.
-TOGETHER: Final = 3.0
-#: Items resent in a row; a deleted branch can have been left by thousands.
-SLICE: Final = 50
 #: Seconds after which every page that is connected has heard of a move.
 REMEMBERED: Final = 60.0
 
@@ -36,22 +34,30 @@ class Resend:
     Args:
         plan: what is stored.
         hub: tells it.
-        is_told: whether all that ``plan`` contains has been published.
+        inserts: knows who can be told of what is new.
+        touches: who touched what.
+        is_told: whether all that ``plan`` contains has been published. As long as it is
+            ahead, where a row stands now, and what it points to, would come before the
+            news that it depends on.
         delay: in seconds.
     """
 
     def __init__(
-        self, plan: Plan, hub: Hub, is_told: Callable[[], bool], delay: float = DELAY
+        self,
+        plan: Plan,
+        hub: Hub,
+        inserts: Inserts,
+        touches: Touches,
+        is_told: Callable[[], bool],
+        delay: float = DELAY,
     ) -> None:
         self._plan = plan
         self._hub = hub
-        self._is_told = is_told
-        self._delay = delay
-        self._touches = Touches()
+        self._inserts = inserts
+        self._touches = touches
         self._former_parents = FormerParents()
-        # When each is due; the delay being the same for all, in the order in which they are.
-        self._due: dict[int, tuple[float, Entity]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        # A branch that is deleted can have been left by thousands.
+        self._due: Delayed[int, Entity] = Delayed(delay, self._resend, is_told)
 
     def written(self, outcome: Outcome) -> None:
         """A write has been answered and told."""
@@ -88,20 +94,13 @@ class Resend:
         not what somebody has on the screen. What is touched in one turn of the loop is
         resent in the same order.
         """
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = asyncio.get_running_loop().time()
         together = self._touches.note(id, writer, now)
-        if not (disputed or together or id in self._due):
-            return
-        self._due.pop(id, None)
-        self._due[id] = (now + self._delay, entity)
-        if self._timer is None:
-            self._timer = loop.call_later(self._delay, self._resend_due)
+        if disputed or together or id in self._due:
+            self._due.put(id, entity)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._due.clear()
+        self._due.close()
 
     def _shown_below(self, outcome: Outcome, parent: int) -> None:
         """A page shows a task below one where it is not."""
@@ -126,57 +125,12 @@ class Resend:
                         deleted.append(id)
                         self.touch(entity, id, "", disputed=True)
 
-    def _resend_due(self) -> None:
-        self._timer = None
-        loop = asyncio.get_running_loop()
-        if not self._is_told():
-            # The plan is ahead of what pages have heard: where a row stands now, and what
-            # it points to, would come before the news that it depends on.
-            self._timer = loop.call_later(0, self._resend_due)
-            return
-        try:
-            self._resend_some(loop.time())
-        finally:
-            if self._due:
-                due, _ = next(iter(self._due.values()))
-                self._timer = loop.call_at(due, self._resend_due)
-
-    def _resend_some(self, now: float) -> None:
-        for id, (due, entity) in list(islice(self._due.items(), SLICE)):
-            if due > now:
-                return
-            del self._due[id]
-            # A client that begins an edit just now draws the resent state over it, and may
-            # drop the echo.
-            self._touches.note(id, "", now)
-            values = self._plan.resent(entity, id)
-            events = [framed(entity.channel, each, version=self._plan.version) for each in values]
-            self._hub.publish(events)
-
-
-class Touches:
-    """Who touched which item last, for some seconds."""
-
-    def __init__(self) -> None:
-        # Two generations of item → last writer. An entry lives for one to two turns,
-        # and forgetting costs nothing per item.
-        self._young: dict[int, str] = {}
-        self._old: dict[int, str] = {}
-        self._turned = 0.0
-
-    def note(self, id: int, writer: str, now: float) -> bool:
-        """Note a touch; whether another writer's came shortly before."""
-        self._turn(now)
-        before = self._young.get(id, self._old.get(id))
-        self._young[id] = writer
-        return before is not None and (before != writer or not writer)
-
-    def _turn(self, now: float) -> None:
-        if now - self._turned < TOGETHER:
-            return
-        self._old = self._young if now - self._turned < 2 * TOGETHER else {}
-        self._young = {}
-        self._turned = now
+    def _resend(self, id: int, entity: Entity) -> None:
+        # A client that begins an edit just now draws the resent state over it, and may
+        # drop the echo.
+        self._touches.note(id, "", asyncio.get_running_loop().time())
+        values = self._plan.resent(entity, id)
+        self._hub.publish(self._inserts.events(entity, id, values))
 
 
 class FormerParents:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import selectors
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +30,38 @@ ALICE = Author("alice", "page-a")
 BOB = Author("bob", "page-b")
 
 DATES = {"start_date": "2026-03-02 00:00", "end_date": "2026-03-05 00:00", "duration": 3}
+
+
+class Clock(selectors.DefaultSelector):
+    """A selector that turns the clock instead of waiting for a timer.
+
+    It waits in earnest only for the writer's thread, as long as that has something to do.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.busy = lambda: False
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if self.busy() or timeout is None:
+            return super().select(5)
+        self.now += timeout
+        return []
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """A loop on such a clock."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        super().__init__(self.clock)
+
+    def time(self) -> float:
+        return self.clock.now
 
 
 class Driven:

@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import json
 import random
-import selectors
 import tempfile
 from collections import deque
 from pathlib import Path
@@ -23,37 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from gantt_tornado import Backend, Config, GanttError
 from gantt_tornado.errors import Conflict, NotFound
 from gantt_tornado.journal import Author
-from tests import support  # noqa: F401  (the profile of hypothesis)
-
-
-class Clock(selectors.DefaultSelector):
-    """A selector that turns the clock instead of waiting for a timer.
-
-    It waits in earnest only for the writer's thread, as long as that has something to do.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.busy = lambda: False
-
-    def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0)
-        if ready or timeout == 0:
-            return ready
-        if self.busy() or timeout is None:
-            return super().select(5)
-        self.now += timeout
-        return []
-
-
-class Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.clock = Clock()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
+from tests.support import Loop
 
 
 class Socket:
@@ -64,6 +33,14 @@ class Socket:
         self.since = since
         self.broken = False
         self.carried: deque[list[bytes]] = deque()
+
+    @property
+    def tab(self) -> str:
+        return self.page.device
+
+    @property
+    def user_name(self) -> str:
+        return "demo"
 
     def known(self, channel: str) -> int:
         return self.since
@@ -125,7 +102,7 @@ class Page:
     def latency(self) -> float:
         return self.world.random.choice((0.001, 0.02, 0.06, 0.12, 0.4))
 
-    def load(self) -> None:
+    async def load(self) -> None:
         loaded = self.world.backend.load()
         self.tasks = {task["id"]: task for task in loaded["tasks"]}
         self.links = {link["id"]: link for link in loaded["links"]}
@@ -376,7 +353,7 @@ class Convergence(RuleBasedStateMachine):
         self.inserted("link", source=ids[1], target=ids[2])
         for name in "ABC":
             page = Page(self.world, name, f"device-{name}" if self.devices else "")
-            page.load()
+            self.world.loop.run_until_complete(page.load())
             self.world.pages.append(page)
 
     def inserted(self, entity: str, **fields: Any) -> int:

@@ -78,6 +78,8 @@ def masked(text):
 class Recorder:
     """A listener of the hub that notes for each event which requests were answered by then."""
 
+    tab = user_name = ""
+
     def __init__(self, requests):
         self.requests = requests
         self.notes = []
@@ -657,7 +659,8 @@ class TestOrder:
         await socket.quiet()
 
     async def test_events_of_several_channels_keep_their_order(self, gantt, listen):
-        socket = await listen()
+        socket = await listen(tab="another page")
+        gantt = gantt.having(Remote_Device="page")
         a, b = await tasks(gantt, "a", "b")
         link = await gantt.add("link", source=a, target=b)
         await gantt.put(f"/data/task/{a}", {"text": "A"})

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
+from gantt_tornado.delayed import SLICE
 from gantt_tornado.entities import ENTITIES, Entity
-from gantt_tornado.resend import REMEMBERED, SLICE, FormerParents, Resend
+from gantt_tornado.resend import REMEMBERED, FormerParents, Resend
+from gantt_tornado.touches import Touches
 
 TASK = ENTITIES["task"]
 
 
 class Told:
-    """In place of a plan and its hub: notes what is sent again."""
+    """In place of a plan, its hub and its inserts: notes what is sent again."""
 
     version = 0
 
@@ -22,6 +24,9 @@ class Told:
 
     def resent(self, entity: Entity, id: int) -> list[bytes]:
         self._resent(entity, id)
+        return []
+
+    def events(self, *_: Any) -> list[Any]:
         return []
 
     def publish(self, events: list[Any]) -> None: ...
@@ -33,7 +38,7 @@ def resend_to(
     is_told: Callable[[], bool] = lambda: True,
 ) -> Resend:
     told: Any = Told(resent)
-    return Resend(told, told, is_told, delay)
+    return Resend(told, told, told, Touches(), is_told, delay)
 
 
 def repeats(touches: Callable[[Resend], None]) -> list[int]:

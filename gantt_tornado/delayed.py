@@ -1,0 +1,79 @@
+"""Doing something with each of many things some seconds later, in their order. On the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from itertools import islice
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+#: Things done in a row, before others have the loop; there may be thousands at once.
+SLICE: Final = 50
+
+
+def _always() -> bool:
+    return True
+
+
+class Delayed(Generic[K, V]):
+    """Things that are due, all after the same delay.
+
+    Args:
+        delay: in seconds.
+        run: called with a key and its value when they are due. One that raises holds up
+            no other.
+        ready: whether anything can be done now; asked again in the next turn of the loop.
+    """
+
+    def __init__(
+        self,
+        delay: float,
+        run: Callable[[K, V], None],
+        ready: Callable[[], bool] = _always,
+    ) -> None:
+        self._delay = delay
+        self._run = run
+        self._ready = ready
+        # The delay being the same for all, in the order in which they are due.
+        self._due: dict[K, tuple[float, V]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._due
+
+    def put(self, key: K, value: V) -> None:
+        """Have it done after the delay; what was due under this key is put off until then."""
+        loop = asyncio.get_running_loop()
+        self._due.pop(key, None)
+        self._due[key] = (loop.time() + self._delay, value)
+        if self._timer is None:
+            self._timer = loop.call_later(self._delay, self._run_due)
+
+    def close(self) -> None:
+        """Do nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due.clear()
+
+    def _run_due(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        if not self._ready():
+            self._timer = loop.call_later(0, self._run_due)
+            return
+        try:
+            self._run_some(loop.time())
+        finally:
+            if self._due and self._timer is None:
+                due, _ = next(iter(self._due.values()))
+                self._timer = loop.call_at(due, self._run_due)
+
+    def _run_some(self, now: float) -> None:
+        for key, (due, value) in list(islice(self._due.items(), SLICE)):
+            if due > now:
+                return
+            del self._due[key]
+            self._run(key, value)
