@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from gantt_tornado.delayed import SLICE
 from gantt_tornado.entities import ENTITIES, Entity
 from gantt_tornado.resend import REMEMBERED, FormerParents, Resend
 from gantt_tornado.touches import Touches
@@ -99,41 +98,6 @@ def test_what_was_touched_in_one_turn_is_repeated_in_the_same_order() -> None:
     assert repeats(lambda s: [s.touch(TASK, id, "a", disputed=True) for id in ids]) == ids
 
 
-def test_many_are_repeated_with_the_loop_free_between() -> None:
-    async def scene() -> None:
-        repeated: list[int] = []
-        resend = resend_to(lambda _, id: repeated.append(id))
-        for id in range(2 * SLICE + 1):
-            resend.touch(TASK, id, "a", disputed=True)
-        steps = []
-        while len(repeated) < 2 * SLICE + 1:
-            await asyncio.sleep(0)
-            steps.append(len(repeated))
-        assert {SLICE, 2 * SLICE} <= set(steps)
-        assert repeated == sorted(repeated)
-
-    asyncio.run(scene())
-
-
-def test_what_is_touched_later_is_repeated_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene() -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        repeated: asyncio.Queue[int] = asyncio.Queue()
-        resend = resend_to(lambda _, id: repeated.put_nowait(id), delay=0.01)
-        resend.touch(TASK, 7, "a", disputed=True)
-        monkeypatch.setattr(loop, "time", lambda: now + 0.009)
-        resend.touch(TASK, 8, "a", disputed=True)
-        monkeypatch.setattr(loop, "time", lambda: now + 0.011)
-        assert await repeated.get() == 7
-        await asyncio.sleep(0)
-        assert repeated.empty()
-        monkeypatch.undo()
-        assert await repeated.get() == 8
-
-    asyncio.run(scene())
-
-
 def test_an_edit_just_after_a_repetition_is_followed_too() -> None:
     """A client may have drawn the repeated state over it."""
 
@@ -154,69 +118,6 @@ def test_what_is_repeated_is_named_with_its_kind() -> None:
         resend = resend_to(lambda *item: repeated.set_result(item))
         resend.touch(ENTITIES["link"], 7, "a", disputed=True)
         assert await repeated == (ENTITIES["link"], 7)
-
-    asyncio.run(scene())
-
-
-def test_a_repetition_that_fails_does_not_hold_up_the_others() -> None:
-    async def scene() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        repeated: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-        def repeat(_: Any, id: int) -> None:
-            if id == 7:
-                raise ValueError
-            repeated.set_result(id)
-
-        resend = resend_to(repeat)
-        for id in (7, 8):
-            resend.touch(TASK, id, "a", disputed=True)
-        assert await repeated == 8
-
-    asyncio.run(scene())
-
-
-def test_after_the_end_nothing_is_repeated() -> None:
-    def touches(resend: Resend) -> None:
-        resend.touch(TASK, 7, "a", disputed=True)
-        resend.close()
-
-    assert repeats(touches) == []
-
-
-@pytest.mark.parametrize("seconds, together", [(0, True), (2.9, True), (6.1, False), (60, False)])
-def test_touches_belong_together_for_some_seconds(
-    seconds: float, together: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scene() -> bool:
-        loop = asyncio.get_running_loop()
-        repeated: list[int] = []
-        resend = resend_to(lambda _, id: repeated.append(id))
-        now = loop.time()
-        resend.touch(TASK, 7, "a")
-        monkeypatch.setattr(loop, "time", lambda: now + seconds)
-        resend.touch(TASK, 7, "b")
-        monkeypatch.setattr(loop, "time", lambda: now + seconds + 1)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        return bool(repeated)
-
-    assert asyncio.run(scene()) is together
-
-
-def test_nothing_is_resent_ahead_of_what_is_told() -> None:
-    async def scene() -> None:
-        told = False
-        resent: list[int] = []
-        resend = resend_to(lambda _, id: resent.append(id), is_told=lambda: told)
-        resend.touch(TASK, 7, "a", disputed=True)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert resent == []
-        told = True
-        while not resent:
-            await asyncio.sleep(0)
-        assert resent == [7]
 
     asyncio.run(scene())
 
