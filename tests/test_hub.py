@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
 from gantt_tornado import hub as hub_module
-from gantt_tornado.hub import CROWDED, Event, Hub, framed, reduced
+from gantt_tornado.hub import CROWDED, Audience, Event, Hub, framed, reduced
 from gantt_tornado.plan import Plan
 from tests.support import Driven
 
@@ -767,5 +768,117 @@ def test_a_replay_is_drawn_after_some_seconds(
         assert not hub.replayed(task)
         hub.subscribe(Page(task - 1), "tasks")
         assert hub.replayed(task)
+
+    run(scene())
+
+
+# Events for some.
+
+
+def addressed(n: int, **audience: Audience) -> Event:
+    return replace(number(n), **audience)
+
+
+MINE = Audience(tabs=frozenset(("mine",)))
+
+
+def test_an_event_for_some_reaches_no_others() -> None:
+    async def scene() -> None:
+        mine, other, bare = Page(tab="mine"), Page(tab="other"), Page()
+        hub = hub_of(mine, other, bare)
+        hub.publish([number(1), addressed(2, only=MINE), number(3)])
+        assert (mine.had, other.had, bare.had) == ([1, 2, 3], [1, 3], [1, 3])
+
+    run(scene())
+
+
+def test_an_event_reaches_all_but_some() -> None:
+    async def scene() -> None:
+        mine, other, bare = Page(tab="mine"), Page(tab="other"), Page()
+        hub = hub_of(mine, other, bare)
+        hub.publish([number(1), addressed(2, but=MINE), number(3)])
+        assert (mine.had, other.had, bare.had) == ([1, 3], [1, 2, 3], [1, 2, 3])
+
+    run(scene())
+
+
+def test_some_of_those_meant_can_be_left_out() -> None:
+    async def scene() -> None:
+        mine, other = Page(tab="mine"), Page(tab="other")
+        hub = hub_of(mine, other)
+        both = Audience(listeners=frozenset((mine, other)))
+        hub.publish([addressed(1, only=both, but=MINE)])
+        assert (mine.had, other.had) == ([], [1])
+
+    run(scene())
+
+
+def test_every_socket_of_a_page_is_meant_by_its_tab() -> None:
+    async def scene() -> None:
+        first, second = Page(tab="mine"), Page(tab="mine")
+        hub_of(first, second).publish([addressed(1, only=MINE)])
+        assert first.had == second.had == [1]
+
+    run(scene())
+
+
+def test_newcomers_too_are_told_only_what_is_for_them(plan: Driven) -> None:
+    async def scene() -> None:
+        plan.task()
+        hub = Hub(plan.plan, WINDOW)
+        mine, other = Page(tab="mine"), Page(tab="other")
+        for page in (mine, other):
+            hub.subscribe(page, "tasks")
+        new = number(1, seq=1)
+        hub.publish([new, replace(number(2, seq=2), but=MINE), replace(number(3), only=MINE)])
+        assert (mine.had, other.had) == ([3], [2])
+
+    run(scene())
+
+
+def test_those_who_are_told_the_same_share_a_buffer() -> None:
+    async def scene() -> None:
+        pages = [Page(tab=str(n)) for n in range(3)]
+        hub = hub_of(*pages)
+        hub.publish([number(0)])
+        sent: list[int] = []
+        for page in pages:
+            page.send = lambda frames: sent.append(id(frames))  # type: ignore[method-assign]
+        hub._alike = None
+        hub.publish([number(1), addressed(2, but=Audience(tabs=frozenset("0")))])
+        await window()
+        assert len(sent) == 3 and len(set(sent)) == 2
+
+    run(scene())
+
+
+def test_audiences_add_up() -> None:
+    mine, other, bare = Page(tab="mine"), Page(tab="other"), Page()
+    both = MINE | Audience(listeners=frozenset((bare,)))
+    assert [page in both for page in (mine, other, bare)] == [True, False, True]
+
+
+def test_the_sockets_of_a_user_with_and_without_a_tab() -> None:
+    async def scene() -> None:
+        tab, bare, other = Page(tab="t", user_name="e"), Page(user_name="e"), Page(user_name="c")
+        hub = hub_of(tab, bare, other)
+        assert hub.sockets("e", with_tab=False) == {bare}
+        assert hub.sockets("e", with_tab=True) == {tab, bare}
+        assert hub.is_listening("t") and not hub.is_listening("u")
+
+    run(scene())
+
+
+def test_a_page_is_replayed_on_what_it_listens_to(plan: Driven) -> None:
+    async def scene() -> None:
+        a, b = plan.task(), plan.task()
+        plan.link(a, b)
+        hub = Hub(plan.plan, WINDOW)
+        mine, other = Page(tab="mine"), Page(tab="other")
+        for page in (mine, other):
+            hub.subscribe(page, "tasks")
+        hub.replay("mine", a)
+        assert {value["event"]["id"] for value in mine.had} == {b}
+        assert other.had == []
 
     run(scene())
