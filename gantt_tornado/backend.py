@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 
@@ -23,7 +23,7 @@ from gantt_tornado.auth import Tokens, User
 from gantt_tornado.config import Config
 from gantt_tornado.database import Database
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
-from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound, Unavailable
+from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound, TooLarge, Unavailable
 from gantt_tornado.hub import Event, Hub, Listener, framed
 from gantt_tornado.inserts import NEW, Inserts
 from gantt_tornado.journal import NOBODY, Author, Committed
@@ -36,6 +36,8 @@ from gantt_tornado.touches import TOGETHER, Touches
 from gantt_tornado.writer import Writer
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Told who asks (a ``tornado.web.RequestHandler``), says which user that is.
 Authenticate = Callable[[Any], User | Awaitable[User | None] | None]
@@ -152,7 +154,7 @@ class Backend:
         for connection in list(self.connections):
             connection.close(protocol.GOING_AWAY, "The server is shutting down")
 
-    # Writes. Each may raise BadRequest, NotFound, Conflict and Unavailable.
+    # Writes. Each may raise BadRequest, NotFound, Conflict, TooLarge and Unavailable.
 
     async def insert(
         self,
@@ -169,7 +171,7 @@ class Backend:
         kind = known(entity)
         with self._inserts.request(author.device, NEW, adds=True):
             edit = kind.read(fields, self._calendar)
-            return await self._writer.submit(
+            return await self._write(
                 lambda: self._store.insert(kind, edit, author, request=request)
             )
 
@@ -186,7 +188,7 @@ class Backend:
         kind = known(entity)
         with self._inserts.request(author.device, id):
             try:
-                outcome = await self._writer.submit(self._updating(kind, id, fields, author))
+                outcome = await self._write(self._updating(kind, id, fields, author))
             except Unavailable:
                 # The writer has on its screen what is not stored.
                 self._resend.refused(kind, id, author)
@@ -211,7 +213,7 @@ class Backend:
         def run() -> Outcome:
             try:
                 return self._store.update(kind, id, edit, author)
-            except (BadRequest, NotFound, Conflict) as error:
+            except (BadRequest, NotFound, Conflict, TooLarge) as error:
                 return self._store.refuse(kind, id, edit.values, error, author)
 
         return run
@@ -239,7 +241,7 @@ class Backend:
         """Delete an item with all that hangs on it. What is gone already is no error."""
         kind = known(entity)
         with self._inserts.request(author.device, id):
-            return await self._writer.submit(lambda: self._store.delete(kind, id, author))
+            return await self._write(lambda: self._store.delete(kind, id, author))
 
     async def batch(
         self, entity: str, writes: Sequence[Write], *, author: Author = NOBODY
@@ -251,6 +253,9 @@ class Backend:
         The delete of a row that was never saved has the outcome with the id 0.
         """
         kind = known(entity)
+        most = self.config.max_rows_a_write
+        if len(writes) > most:
+            raise TooLarge(f"This is too much at once: {len(writes)} rows, and {most} may come.")
 
         def run() -> list[Outcome | GanttError]:
             saved: dict[str, int] = {}
@@ -258,7 +263,7 @@ class Backend:
 
         adds = any(write.action == "inserted" for write in writes)
         with self._inserts.request(author.device, adds=adds):
-            results = [_refusal(result) for result in await self._writer.submit(run)]
+            results = [_refusal(result) for result in await self._write(run)]
             for write, result in zip(writes, results, strict=True):
                 row = NEW if write.action == "inserted" else protocol.number(write.id) or NEW
                 error = result if isinstance(result, GanttError) else None
@@ -288,7 +293,14 @@ class Backend:
     async def undo(self, seq: int, *, author: Author = NOBODY) -> Outcome:
         """Take back change ``seq``, merged with what came after it. A deleted task comes
         back with its subtree and links, under the old ids."""
-        return await self._writer.submit(lambda: self._store.undo(seq, author))
+        return await self._write(lambda: self._store.undo(seq, author))
+
+    def _write(self, run: Callable[[], T]) -> asyncio.Future[T]:
+        def write() -> T:
+            self._store.begin(self.config.max_rows_a_write)
+            return run()
+
+        return self._writer.submit(write)
 
     # Reads.
 

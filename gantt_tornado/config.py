@@ -85,6 +85,7 @@ class Config(BaseModel):
     max_body: int = Field(default=1 << 20, ge=1024)
     max_frame: int = Field(default=64 << 10, ge=1024)
     max_unsent: int = Field(default=4 << 20, ge=64 << 10)
+    max_rows_a_write: int = Field(default=20_000, ge=100)
     ping_interval: float = Field(default=20, gt=0)
 
     journal_days: float = Field(default=30, gt=0)

@@ -54,7 +54,7 @@ class Conflict(GanttError):
 
 
 class TooLarge(GanttError):
-    """More than ``max_body`` bytes."""
+    """More than ``max_body`` bytes, or more than ``max_rows_a_write`` rows."""
 
     status = 413
     code = "too-large"

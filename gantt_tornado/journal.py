@@ -26,6 +26,11 @@ _UNREAD: Final = ("project", "seen", "previous", "request")
 PRUNED_AT_ONCE: Final = 500
 #: Names of refused fields that are remembered of an item. A row has some twenty.
 MOST_REFUSED: Final = 100
+#: Changes of one item since a page had it, of which a merge or an undo can make sense. What
+#: lies before counts as forgotten.
+MOST_LATER: Final = 500
+#: Changes of a group that are read at once.
+AT_ONCE: Final = 256
 #: Journal lines that are looked at for the latest changes.
 LATEST: Final = 500
 
@@ -128,6 +133,12 @@ class _Statements:
             Change.select(Change.fields, Change.user, Change.device, Change.seen, Change.previous)
             .where(Change.item_id == ANY, Change.seq > ANY)
             .order_by(Change.seq.desc())
+            .limit(MOST_LATER)
+        )
+        self.authors = compile(
+            Change.select(Change.user, Change.device)
+            .where(Change.item_id == ANY, Change.seq > ANY)
+            .distinct()
         )
         self.known = compile(
             Change.select(Change.seq).where(Change.item_id == ANY, Change.entity == ANY).limit(1)
@@ -148,8 +159,11 @@ class _Statements:
         here = lines.where(Change.project == ANY)
         self.line = compile(here.where(Change.seq == ANY))
         # What a delete took with it has an index of its own, since most changes took nothing.
-        taken = here.where(Change.root == ANY, Change.root != Change.seq)
-        self.taken = compile(taken.order_by(Change.seq.desc()))
+        with_it = (Change.project == ANY) & (Change.root == ANY) & (Change.root != Change.seq)
+        self.count_taken = compile(Change.select(fn.COUNT(Change.seq)).where(with_it))
+        self.taken = compile(
+            lines.where(with_it & (Change.seq < ANY)).order_by(Change.seq.desc()).limit(AT_ONCE)
+        )
         newest_first = here.where(Change.seq < ANY).order_by(Change.seq.desc())
         self.history = compile(newest_first.limit(1))
         self.history_of = compile(newest_first.where(Change.item_id == ANY).limit(1))
@@ -258,7 +272,9 @@ class Journal:
         """The changes of an item after ``seq``, newest first. What lies before a line that
         cannot be read counts as forgotten."""
         found: list[Later] = []
-        for fields, user, device, seen, previous in self._execute(self._sql.later, (id, seq)):
+        for fields, user, device, seen, previous in self._execute(
+            self._sql.later, (id, seq, MOST_LATER)
+        ):
             try:
                 found.append(Later(_diff(fields), Author(user, device), seen, previous))
             except ValueError as error:
@@ -271,11 +287,25 @@ class Journal:
         found = self._one(self._sql.line, project, seq)
         return next(_readable(project, [found]), None) if found else None
 
-    def group(self, project: str, root: int) -> list[Committed]:
-        """A change with all that it took with it, last first."""
-        asked = self.line(project, root)
-        taken = self._execute(self._sql.taken, (project, root)).fetchall()
-        return [asked, *_readable(project, taken)] if asked else []
+    def authors_since(self, id: int, seq: int) -> list[Author]:
+        """Who has changed an item after ``seq``."""
+        return [Author(*found) for found in self._execute(self._sql.authors, (id, seq)).fetchall()]
+
+    def taken(self, project: str, root: int) -> int:
+        """How many items a delete took with the one that it was asked for."""
+        return int(self._one(self._sql.count_taken, project, root)[0])
+
+    def group(self, project: str, root: int) -> Iterator[Committed]:
+        """What a delete took with the item that it was asked for, last first. Changes may be
+        recorded while it is read."""
+        last = root
+        while True:
+            params = (project, root, last, AT_ONCE)
+            lines = self._execute(self._sql.taken, params).fetchall()
+            yield from _readable(project, lines)
+            if len(lines) < AT_ONCE:
+                return
+            last = lines[-1][0]
 
     def history(self, project: str, before: int, limit: int, item: int | None) -> list[Committed]:
         """Changes before number ``before``, newest first, of all items or of one."""

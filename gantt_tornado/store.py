@@ -8,9 +8,10 @@ queries; on the path of a write peewee's query builder would cost more than SQLi
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -18,7 +19,8 @@ from typing import Any, Final
 import orjson
 from peewee import fn
 
-from gantt_tornado import dates, merge, rank
+from gantt_tornado import circles, dates, merge, rank
+from gantt_tornado.ancestors import Ancestors
 from gantt_tornado.database import ANY, Compile, Database
 from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import (
@@ -30,13 +32,19 @@ from gantt_tornado.entities import (
     State,
     Task,
 )
-from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound
+from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound, TooLarge
 from gantt_tornado.journal import Author, Committed, Journal
 from gantt_tornado.merge import Diff
 from gantt_tornado.protocol import parse_target
 
 TASK: Final = ENTITIES["task"]
 LINK: Final = ENTITIES["link"]
+
+#: Rows that are only looked at on the way up from a task or along links, of which together
+#: the reading takes as long as writing one.
+LOOKED_AT: Final = 64
+#: The same for lines of the journal.
+LINES_READ: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +136,19 @@ class _Rules:
         self.twins = compile(
             Link.select(Link.fields).where(Link.source == ANY, Link.target == ANY, others)
         )
+        self.ends = compile(Link.select(Link.source, Link.target).where(Link.project == ANY))
+        task = Task.select(Task.id, Task.parent).where(Task.id == ANY)
+        above = task.cte("above", recursive=True, columns=("id", "parent"))
+        above = above.union(
+            Task.select(Task.id, Task.parent).join(above, on=Task.id == above.c.parent)
+        )
+        self.climb = compile(above.select_from(above.c.id))
         start = Link.select(Link.target.alias("id")).where(Link.source == ANY, others)
         after = start.cte("after", recursive=True, columns=("id",))
         after = after.union(
             Link.select(Link.target).join(after, on=Link.source == after.c.id).where(others)
         )
-        self.waits = compile(after.select_from(after.c.id).where(after.c.id == ANY).limit(1))
+        self.waiting = compile(after.select_from(after.c.id))
 
 
 class Store:
@@ -158,6 +173,26 @@ class Store:
         self._now = now
         self._sql = database.prepared(_Rules)
         self._entities = database.prepared(_entities)
+        self._left: float = math.inf
+        self._ancestors = Ancestors(self._climb, lambda: self._spend(1 / LOOKED_AT))
+        self._database = database
+        self._undone = database.undone
+
+    def begin(self, rows: int) -> None:
+        """A request begins: until the next, writes may touch so many rows together.
+
+        What goes beyond raises TooLarge, before anything of it is written.
+        """
+        self._left = rows
+        self._most = rows
+
+    def _spend(self, rows: float) -> None:
+        self._left -= rows
+        if self._left < 0:
+            raise TooLarge(
+                f"This is too much at once: more than {self._most} rows would have to be "
+                "looked at or written. Please do it in parts."
+            )
 
     # Writes.
 
@@ -175,6 +210,7 @@ class Store:
             BadRequest: dates are missing or contradict each other.
             Conflict: it would break a rule of the plan.
         """
+        self._spend(1)
         known = self.journal.added_by(project, request) if request else None
         if known:
             item = self.encode(entity, self._find(entity, project, known))
@@ -216,6 +252,7 @@ class Store:
             BadRequest: dates contradict each other.
             Conflict: the result would break a rule of the plan.
         """
+        self._spend(1)
         row = self._find(entity, project, id)
         sent = edit
         if edit.rev is None and author.device and self.journal.added_on(id, author.device):
@@ -308,6 +345,8 @@ class Store:
         except NotFound:
             raise Conflict(f"This {entity.name} has been deleted since.") from None
         later = self.journal.later(change.id, change.seq)
+        if later and later[-1].previous > change.seq:
+            raise Conflict(f"This {entity.name} has been changed too often since.")
         fields = merge.whole(change.fields) & (row.state.keys() | change.fields.keys())
         for each in later:
             overlap = fields & merge.whole(each.fields)
@@ -334,33 +373,60 @@ class Store:
             return Outcome(change.entity, change.id, author, ())
         doomed = self._dependents(change.entity, change.project, row)
         for entity, gone in doomed:
-            for each in self.journal.later(gone.id, change.seq):
-                if author.is_other_than(each.author):
-                    who = each.author.user or "Somebody"
+            for other in self.journal.authors_since(gone.id, change.seq):
+                if author.is_other_than(other):
+                    who = other.user or "Somebody"
                     raise Conflict(f"{who} has worked on this {entity.name} since.")
         return self._remove(doomed, change.project, author)
 
     def _undo_delete(self, change: Committed, author: Author) -> Outcome:
         """Bring back what a delete took, under the old ids: what it was asked for must
         find its place, of the rest what cannot is left out."""
-        gone = self.journal.group(change.project, change.root)
-        asked = gone[0]
-        saved: list[Committed] = []
-        for each in gone:
-            try:
-                saved.append(self._restore(each, author))
-            except Conflict:
-                if each is asked:
-                    raise
+        asked = self.journal.line(change.project, change.root)
+        if asked is None:
+            raise NotFound("This change is not in the journal (any more).")
+        self._spend(1 + self.journal.taken(change.project, asked.seq))
+        if asked.entity is LINK:
+            self._check_link(asked.id, {name: old for name, (old, _) in asked.fields.items()})
+        saved = [self._restore(asked, author, set())]
+        restored = {asked.id}
+        links: list[Committed] = []
+        for each in self.journal.group(change.project, asked.seq):
+            if each.entity is LINK:
+                links.append(each)
+                continue
+            with contextlib.suppress(Conflict):
+                saved.append(self._restore(each, author, restored))
+                restored.add(each.id)
+        closing = self._closing(change.project, links) if links else ()
+        for place, each in enumerate(links):
+            if place not in closing:
+                with contextlib.suppress(Conflict):
+                    saved.append(self._restore(each, author, restored))
         return Outcome(asked.entity, asked.id, author, tuple(saved), saved[0].item)
 
-    def _restore(self, gone: Committed, author: Author) -> Committed:
+    def _closing(self, project: str, links: list[Committed]) -> set[int]:
+        """The places of those links that would close a circle now."""
+        present = self._execute(self._sql.ends, (project,)).fetchall()
+        ends = [(each.fields["source"][0], each.fields["target"][0]) for each in links]
+        return circles.closing(present, ends, lambda: self._spend(1 / LOOKED_AT))
+
+    def _restore(self, gone: Committed, author: Author, restored: Container[int]) -> Committed:
+        """Save a deleted item anew.
+
+        Nothing can have come below a task while it was not there, so it closes no circle;
+        whether a link does, its caller has to ask.
+        """
         entity, project = gone.entity, gone.project
         state: State = {field: old for field, (old, _) in gone.fields.items()}
-        with contextlib.suppress(NotFound):
-            self._find(entity, project, gone.id)
+        if self._is_there(entity, project, gone.id):
             raise Conflict(f"This {entity.name} is there again already.")
-        self._check_references(entity, project, gone.id, state, entity.references)
+        for field, pointed in entity.references.items():
+            at_top = entity is TASK and state[field] == 0
+            if not at_top and state[field] not in restored:
+                self._check_exists(entity, pointed, project, state[field])
+        if entity is LINK:
+            self._check_twins(gone.id, state)
         if entity.ordered:
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], gone.id)
         return self._save(entity, project, None, state, merge.diff({}, state), author, gone.id)
@@ -399,37 +465,45 @@ class Store:
                 continue
             self._check_exists(entity, entity.references[field], project, state[field])
             if entity is TASK and id:
-                self._check_ancestors(project, id, state[field])
+                self._check_ancestors(id, state[field])
         if entity is LINK and fields:
             self._check_link(id, state)
 
     def _check_exists(self, entity: Entity, pointed: str, project: str, id: int | str) -> None:
-        try:
-            self._find(ENTITIES[pointed], project, id)
-        except NotFound:
+        if not self._is_there(ENTITIES[pointed], project, id):
             raise Conflict(
                 f"The {pointed} that this {entity.name} belongs to is not there (any more)."
-            ) from None
+            )
 
-    def _check_ancestors(self, project: str, id: int, parent: int) -> None:
-        above = parent
-        while above:
-            if above == id:
-                raise Conflict("A task cannot be placed inside itself or its own subtasks.")
-            above = self._find(TASK, project, above).state["parent"]
+    def _check_ancestors(self, id: int, parent: int) -> None:
+        if self._undone != self._database.undone:
+            self._undone = self._database.undone
+            self._ancestors.forget()
+        if self._ancestors.contain(parent, id):
+            raise Conflict("A task cannot be placed inside itself or its own subtasks.")
+
+    def _climb(self, id: int) -> Iterator[int]:
+        for (above,) in self._execute(self._sql.climb, (id,)):
+            yield above
 
     def _check_link(self, id: int, state: State) -> None:
         source, target = state["source"], state["target"]
         if source == target:
             raise Conflict("A task cannot be linked to itself.")
-        for (fields,) in self._execute(self._sql.twins, (source, target, id)):
+        self._check_twins(id, state)
+        for (waiting,) in self._execute(self._sql.waiting, (target, id, id)):
+            self._spend(1 / LOOKED_AT)
+            if waiting == source:
+                raise Conflict(
+                    "This link would close a circle: the task where it begins already waits, "
+                    "directly or through others, for the task where it ends."
+                )
+
+    def _check_twins(self, id: int, state: State) -> None:
+        ends = (state["source"], state["target"], id)
+        for (fields,) in self._execute(self._sql.twins, ends):
             if orjson.loads(fields).get("type") == state["type"]:
                 raise Conflict("These two tasks are linked in this way already.")
-        if self._one(self._sql.waits, target, id, id, source, 1):
-            raise Conflict(
-                "This link would close a circle: the task where it begins already waits, "
-                "directly or through others, for the task where it ends."
-            )
 
     def _dates(self, present: State, sent: State, changed: AbstractSet[str]) -> State:
         try:
@@ -500,6 +574,11 @@ class Store:
                 raise NotFound(f"This {entity.name} has been deleted.", deleted=True)
         raise NotFound(f"There is no such {entity.name}.")
 
+    def _is_there(self, entity: Entity, project: str, id: int | str) -> bool:
+        if not isinstance(id, int) or not 0 < id < 1 << 63:
+            return False
+        return self._one(self._entities[entity.name].find, id, project) is not None
+
     def _state(self, entity: Entity, fields: str, columns: list[Any]) -> State:
         state: State = orjson.loads(fields)
         if type(state) is not dict:
@@ -514,6 +593,7 @@ class Store:
         if edit.rev is None or edit.rev >= row.rev:
             return []
         changes = self.journal.later(row.id, edit.rev)
+        self._spend(len(changes) / LINES_READ)
         if not changes or changes[-1].previous > edit.rev:
             # Some are forgotten, so what others changed cannot be told from what this
             # writer changed.
@@ -526,6 +606,7 @@ class Store:
     def _dependents(self, entity: Entity, project: str, row: Row) -> list[tuple[Entity, Row]]:
         """The row and all that goes with it, each before what it points to."""
         found = {row.id: (entity, row)}
+        self._spend(1)
         waiting = deque(found.values())
         while waiting:
             pointed, above = waiting.popleft()
@@ -536,6 +617,7 @@ class Store:
                     sql = self._entities[other.name].pointing[field]
                     for (id,) in self._execute(sql, (above.id, project)).fetchall():
                         if id not in found:
+                            self._spend(1)
                             found[id] = (other, self._find(other, project, id))
                             waiting.append(found[id])
         # Links first, and below before above: so no client is ever told to keep a row
@@ -571,6 +653,8 @@ class Store:
             self._execute(self._entities[entity.name].update_fields, (seq, fields, id))
         else:
             self._execute(self._entities[entity.name].update, (seq, fields, *columns, id))
+            if "parent" in diff:
+                self._ancestors.moved(id)
         change = Committed(
             seq,
             seq,
@@ -597,6 +681,7 @@ class Store:
         changes = []
         for seq, (entity, row) in zip(numbers, doomed, strict=True):
             self._execute(self._entities[entity.name].delete, (row.id,))
+            self._ancestors.moved(row.id)
             fields = merge.diff(row.state, {})
             change = Committed(
                 seq,

@@ -135,6 +135,12 @@ class Driven:
         rows = [r for r in self.store.rows(ENTITIES["task"]) if r.state["parent"] == parent]
         return [row.id for row in sorted(rows, key=lambda row: str(row.state["sortorder"]))]
 
+    def statements(self) -> list[str]:
+        """What is executed from now on, as it comes."""
+        executed: list[str] = []
+        self.database.peewee.connection().set_trace_callback(executed.append)
+        return executed
+
     def journal(self) -> list[tuple[int, str, str, int]]:
         lines = self.store.journal.history(DEFAULT_PROJECT, 1 << 60, 1 << 30, None)
         return [(each.seq, each.action, each.entity.name, each.id) for each in reversed(lines)]

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gantt_tornado"
 
 LAYERS = (
-    {"errors", "config", "dates", "rank", "protocol", "merge"},
+    {"errors", "config", "dates", "rank", "protocol", "merge", "ancestors", "circles"},
     {"entities"},
     {
         *("database", "journal", "store", "writer", "plan", "hub", "acks"),

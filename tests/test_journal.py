@@ -6,7 +6,7 @@ import pytest
 
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.errors import Conflict, NotFound
-from gantt_tornado.journal import PRUNED_AT_ONCE, Author, Committed
+from gantt_tornado.journal import AT_ONCE, MOST_LATER, PRUNED_AT_ONCE, Author, Committed
 from gantt_tornado.plan import Plan
 from tests.support import ALICE, BOB, DATES, Driven, value
 
@@ -76,10 +76,28 @@ def test_what_a_delete_took_with_it_names_the_delete(plan: Driven) -> None:
     plan.task(parent=top)
     changes = plan.delete("task", top).changes
     assert {change.root for change in changes} == {changes[-1].seq}
-    assert [line.id for line in plan.store.journal.group(DEFAULT_PROJECT, changes[-1].seq)] == [
-        top,
-        changes[0].id,
-    ]
+    taken = plan.store.journal.group(DEFAULT_PROJECT, changes[-1].seq)
+    assert [line.id for line in taken] == [changes[0].id]
+
+
+@pytest.mark.parametrize("count", [1, AT_ONCE, 2 * AT_ONCE + 1])
+def test_what_a_delete_took_is_read_whole_in_parts(plan: Driven, count: int) -> None:
+    top = plan.task()
+    below = [plan.task(parent=top) for _ in range(count)]
+    root = plan.delete("task", top).changes[-1].seq
+    statements = plan.statements()
+    taken = [line.id for line in plan.store.journal.group(DEFAULT_PROJECT, root)]
+    assert (sorted(taken), plan.store.journal.taken(DEFAULT_PROJECT, root)) == (below, count)
+    assert len(statements) == count // AT_ONCE + 2
+
+
+def test_no_more_changes_of_an_item_are_read_than_a_merge_can_use(plan: Driven) -> None:
+    id = plan.task()
+    for n in range(MOST_LATER + 5):
+        plan.update("task", id, {"text": f"{n}"})
+    later = plan.store.journal.later(id, id)
+    assert len(later) == MOST_LATER
+    assert later[-1].previous > id
 
 
 def test_a_change_that_is_not_there_is_none(plan: Driven) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from gantt_tornado.dates import ISO, Calendar
 from gantt_tornado.entities import ENTITIES
-from gantt_tornado.errors import BadRequest, Conflict, NotFound
-from gantt_tornado.journal import Author
+from gantt_tornado.errors import BadRequest, Conflict, NotFound, TooLarge
+from gantt_tornado.journal import MOST_LATER, Author
+from gantt_tornado.store import LINES_READ, LOOKED_AT
 from tests.support import ALICE, BOB, DATES, Driven, value
 
 EVERY = pytest.mark.parametrize("entity", ENTITIES)
@@ -838,3 +839,186 @@ def test_undoing_all_of_ones_changes_backwards_gives_the_plan_as_it_was(acts: li
             plan.undo(seq, ALICE)
     assert whole(plan) == before
     plan.close()
+
+
+# Large and deep plans: what a write costs, counted in statements and in rows looked at.
+
+
+def flat(plan: Driven, count: int) -> int:
+    """A branch of so many tasks."""
+    top = plan.task()
+    for _ in range(count - 1):
+        plan.task(parent=top)
+    return top
+
+
+def chain(plan: Driven, count: int) -> int:
+    top = below = plan.task()
+    for _ in range(count - 1):
+        below = plan.task(parent=below)
+    return top
+
+
+def comb(plan: Driven, count: int) -> int:
+    top = below = plan.task()
+    for _ in range(count // 2):
+        plan.task(parent=below)
+        below = plan.task(parent=below)
+    return top
+
+
+def linked(plan: Driven, count: int) -> int:
+    """A task with links to all that follow it, which are linked in a row."""
+    top = below = plan.task()
+    for _ in range(count // 2):
+        next = plan.task(parent=top)
+        plan.link(below, next)
+        below = next
+    return top
+
+
+SHAPES = pytest.mark.parametrize("shape", [flat, chain, comb, linked])
+
+
+@SHAPES
+@pytest.mark.parametrize("verb", ["delete", "undo"])
+def test_a_branch_of_twice_the_rows_takes_twice_the_statements(
+    plan: Driven, shape: Callable[[Driven, int], int], verb: str
+) -> None:
+    counts = []
+    for size in (50, 100):
+        top = shape(plan, size)
+        if verb == "undo":
+            root = plan.delete("task", top).changes[-1].seq
+        statements = plan.statements()
+        outcome = plan.delete("task", top) if verb == "delete" else plan.undo(root)
+        assert len(outcome.changes) >= size
+        counts.append(len(statements) / len(outcome.changes))
+    assert counts[1] <= counts[0] * 1.05
+
+
+@SHAPES
+def test_a_deleted_branch_comes_back_whole(
+    plan: Driven, shape: Callable[[Driven, int], int]
+) -> None:
+    top = shape(plan, 20)
+    before = {kind: plan.ids(kind) for kind in ENTITIES}
+    outcome = plan.delete("task", top)
+    plan.undo(outcome.changes[0].seq)
+    assert {kind: plan.ids(kind) for kind in ENTITIES} == before
+
+
+def test_rows_moved_to_the_end_of_a_deep_branch_climb_it_once(plan: Driven) -> None:
+    chain(plan, LOOKED_AT * 4)
+    end = plan.ids("task")[-1]
+    rows = [plan.task() for _ in range(20)]
+    plan.store.begin(20 + 5)
+    for row in rows:
+        plan.update("task", row, {"parent": end})
+        end = row
+    assert plan.item("task", end)["parent"] == rows[-2]
+
+
+def test_a_way_up_that_was_undone_is_climbed_again(plan: Driven) -> None:
+    top, below = plan.task(), plan.task()
+    plan.update("task", plan.task(parent=below), {"parent": top})
+    with contextlib.suppress(ZeroDivisionError), plan.database.peewee.atomic("IMMEDIATE"):
+        task = ENTITIES["task"]
+        plan.store.update(task, below, task.read({"parent": top}, plan.calendar), ALICE)
+        plan.store.update(
+            task, plan.ids("task")[-1], task.read({"parent": below}, plan.calendar), ALICE
+        )
+        plan.database.undone += 1
+        raise ZeroDivisionError
+    plan.update("task", top, {"parent": below})
+    assert plan.item("task", top)["parent"] == below
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_delete_of_more_rows_than_a_request_may_touch_is_refused(plan: Driven, rows: int) -> None:
+    top = flat(plan, 5)
+    plan.store.begin(rows)
+    with pytest.raises(TooLarge, match=f"more than {rows} rows"):
+        plan.delete("task", top)
+    assert len(plan.ids("task")) == 5
+
+
+def test_an_undo_of_more_rows_than_a_request_may_touch_is_refused(plan: Driven) -> None:
+    root = plan.delete("task", flat(plan, 5)).changes[-1].seq
+    plan.store.begin(4)
+    with pytest.raises(TooLarge):
+        plan.undo(root)
+    assert plan.ids("task") == []
+    plan.store.begin(5)
+    assert len(plan.undo(root).changes) == 5
+
+
+def test_writes_of_one_request_count_together(plan: Driven) -> None:
+    plan.store.begin(2)
+    id = plan.task()
+    plan.update("task", id, {"text": "Fill"})
+    with pytest.raises(TooLarge):
+        plan.update("task", id, {"text": "Dig"})
+    with pytest.raises(TooLarge):
+        plan.task()
+
+
+def test_following_many_links_counts_as_rows(plan: Driven) -> None:
+    linked(plan, 2 * LOOKED_AT * 3)
+    first, last = plan.ids("task")[1], plan.ids("task")[-1]
+    plan.store.begin(2)
+    with pytest.raises(TooLarge):
+        plan.link(last, first)
+
+
+def test_reading_many_changes_counts_as_rows(plan: Driven) -> None:
+    id = plan.task()
+    for n in range(LINES_READ * 3):
+        plan.update("task", id, {"text": f"{n}"}, ALICE)
+    plan.store.begin(2)
+    with pytest.raises(TooLarge):
+        plan.update("task", id, {"text": "Dig", "_rev": id}, BOB)
+
+
+def test_a_page_that_lags_far_behind_an_item_must_reload(plan: Driven) -> None:
+    id = plan.task()
+    for n in range(MOST_LATER + 1):
+        plan.update("task", id, {"text": f"{n}"}, ALICE)
+    with pytest.raises(Conflict, match="too old"):
+        plan.update("task", id, {"progress": 0.5, "_rev": id}, BOB)
+
+
+def test_what_was_changed_very_often_since_is_not_undone(plan: Driven) -> None:
+    id = plan.task()
+    seq = plan.update("task", id, {"progress": 0.5}, ALICE).changes[0].seq
+    for n in range(MOST_LATER + 1):
+        plan.update("task", id, {"text": f"{n}"}, ALICE)
+    with pytest.raises(Conflict, match="too often"):
+        plan.undo(seq, ALICE)
+
+
+def test_a_link_does_not_come_back_into_a_circle(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    gone = plan.delete("link", plan.link(a, b)).changes[0].seq
+    plan.link(b, a)
+    with pytest.raises(Conflict, match="circle"):
+        plan.undo(gone)
+
+
+def test_of_links_that_come_back_those_that_close_a_circle_now_stay_away(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    kept, closing = plan.link(c, b), plan.link(b, a)
+    gone = plan.delete("task", b).changes[-1].seq
+    plan.link(a, c)
+    plan.undo(gone)
+    # Links are deleted newest first, and come back in the opposite order.
+    assert plan.ids("link")[0] in (kept, closing)
+    assert len(plan.ids("link")) == 2
+
+
+def test_links_between_two_tasks_are_found_by_both_ends(plan: Driven) -> None:
+    statements = plan.statements()
+    plan.link(plan.task(), plan.task())
+    twins = next(each for each in statements if "source" in each and "target" in each)
+    found = plan.database.peewee.execute_sql(f"EXPLAIN QUERY PLAN {twins}").fetchall()
+    assert "source=? AND target=?" in str(found)
