@@ -17,10 +17,11 @@ from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 
-from gantt_tornado import demo, protocol
+from gantt_tornado import demo, protocol, text
 from gantt_tornado.acks import Acks
 from gantt_tornado.auth import Tokens, User
 from gantt_tornado.config import Config
+from gantt_tornado.conversion import convert
 from gantt_tornado.database import Database
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
 from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound, TooLarge, Unavailable
@@ -103,6 +104,7 @@ class Backend:
         self.door = asyncio.Semaphore(AT_ONCE)
         self.connections: set[Connection] = set()
         self._calendar = self.config.calendar
+        self._markup = self.config.html == "clean"
         self._database = Database(self.config.database)
         self._writer = Writer(self._database, self._committed, self._answered)
         self._watchers: list[Callable[[Committed], None]] = []
@@ -170,7 +172,7 @@ class Backend:
         """
         kind = known(entity)
         with self._inserts.request(author.device, NEW, adds=True):
-            edit = kind.read(fields, self._calendar)
+            edit = kind.read(fields, self._calendar, self._markup)
             return await self._write(
                 lambda: self._store.insert(kind, edit, author, request=request)
             )
@@ -205,7 +207,7 @@ class Backend:
         The store checks before it writes, so a refusal has changed no row.
         """
         try:
-            edit = kind.read(fields, self._calendar)
+            edit = kind.read(fields, self._calendar, self._markup)
         except BadRequest as error:
             sent, refusal = kind.own(fields), error
             return lambda: self._store.refuse(kind, id, sent, refusal, author)
@@ -281,7 +283,9 @@ class Backend:
             if write.action not in ACTIONS:
                 raise BadRequest(f"There is no action {write.action!r}.")
             if write.action == "inserted":
-                outcome = self._store.insert(kind, kind.read(fields, self._calendar), author)
+                outcome = self._store.insert(
+                    kind, kind.read(fields, self._calendar, self._markup), author
+                )
                 saved[write.id] = outcome.id
                 return outcome
             if write.action == "deleted":
@@ -314,8 +318,9 @@ class Backend:
         )
 
     def load(self) -> dict[str, Any]:
-        """All items and the number of the last change, as ``GET /data`` answers them."""
-        loaded: dict[str, Any] = orjson.loads(b"".join(self.plan.load()))
+        """All items and the number of the last change, as ``GET /data`` answers them, but
+        with text to the letter."""
+        loaded: dict[str, Any] = self._letters(b"".join(self.plan.load()))
         return loaded
 
     def item(self, entity: str, id: int) -> dict[str, Any]:
@@ -327,8 +332,13 @@ class Backend:
         encoded = self.plan.item(known(entity), id)
         if encoded is None:
             raise NotFound(f"There is no such {entity}.")
-        item: dict[str, Any] = orjson.loads(encoded)
+        item: dict[str, Any] = self._letters(encoded)
         return item
+
+    def _letters(self, wire: bytes) -> Any:
+        """JSON as clients get it, decoded, with text as it is stored."""
+        told = b"&" in wire and not self._markup
+        return text.each(text.read, orjson.loads(wire)) if told else orjson.loads(wire)
 
     # Telling.
 
@@ -368,7 +378,9 @@ class Backend:
 
     def _open(self) -> tuple[Store, Plan, list[tuple[Entity, int]]]:
         """On the writer's thread: what the loop starts with."""
-        store = Store(self._database, self._calendar)
+        with self._database.peewee.atomic("IMMEDIATE"):
+            convert(self._database, self.config.html)
+        store = Store(self._database, self._calendar, markup=self._markup)
         latest = store.journal.latest(DEFAULT_PROJECT, int(1000 * 2 * TOGETHER))
         if self.config.demo and store.journal.seq() == 0:
             with self._database.peewee.atomic("IMMEDIATE"):
@@ -402,7 +414,7 @@ class Backend:
             values = [protocol.deleted_value(entity.name, change.id)]
         else:
             kind = f"{change.action}-{entity.name}"
-            values = [protocol.item_value(kind, entity.name, change.item)]
+            values = [protocol.item_value(kind, entity.name, change.wire)]
         if self._needs_move(change):
             values.append(self.plan.move_value(change.id))
         return self._inserts.events(entity, change.id, values, change=change)

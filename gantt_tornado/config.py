@@ -76,6 +76,7 @@ class Config(BaseModel):
     date_format: Literal["%Y-%m-%d %H:%M", "%d-%m-%Y %H:%M", "iso"] = "%Y-%m-%d %H:%M"
     duration_unit: Literal["minute", "hour", "day", "week"] = "day"
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    html: Literal["text", "clean"] = "text"
 
     tokens: tuple[Token, ...] = (Token(token="token", user="demo"),)
     anonymous: Literal["viewer", ""] = "viewer"

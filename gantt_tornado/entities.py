@@ -15,7 +15,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-import nh3
 import orjson
 from peewee import BigIntegerField, IntegerField, Model, TextField
 from pydantic import (
@@ -32,21 +31,21 @@ from pydantic import (
 # pydantic cannot read typing's own before Python 3.12.
 from typing_extensions import TypedDict
 
-from gantt_tornado import merge, protocol
+from gantt_tornado import merge, protocol, text
 from gantt_tornado.dates import Calendar
 from gantt_tornado.errors import BadRequest
+from gantt_tornado.text import DEEPEST
 
 #: The project that is served at the root.
 DEFAULT_PROJECT: Final = "default"
 
 State = dict[str, Any]
 
-#: Objects within objects that a custom field may hold.
-DEEPEST: Final = 100
 #: Characters of a field's name. A row's own have some ten.
 LONGEST_NAME: Final = 100
 #: What no name of a field may have in it: a tag, and what nobody can see.
 _UNFIT: Final = re.compile(r"[<\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class Item(Model):
@@ -118,6 +117,13 @@ class Refused(Model):
     fields = TextField()
 
 
+class Setting(Model):
+    """What of the configuration the rows depend on: ``html``, how their text is kept."""
+
+    name = TextField(primary_key=True)
+    value = TextField()
+
+
 class Counter(Model):
     """One row: the last change when some were forgotten, so that even when all are, no
     number is given twice."""
@@ -145,24 +151,29 @@ def check_names(names: Collection[Any]) -> None:
             raise BadRequest(f"No field can be called {name!r}.")
 
 
-def clean(value: Any, depth: int = 0) -> Any:
-    """The value with all its text safe to be drawn as HTML, as the client draws it.
-
-    Text without ``<`` can hold no tag and is kept to the letter: ``R&D`` stays ``R&D``.
+def keep(value: Any, markup: bool, depth: int = 0) -> Any:
+    """The value as it is stored: text to the letter, or as HTML that is clean.
 
     Raises:
-        BadRequest: the value is nested deeper than anybody could mean, or has a field in
-            it that cannot be called so.
+        BadRequest: the value is nested deeper than anybody could mean, has a field in it
+            that cannot be called so, or a text that is none.
     """
     if isinstance(value, str):
-        return nh3.clean(value) if "<" in value else value
+        return text.clean(value) if markup else _encodable(value)
     if depth > DEEPEST:
         raise BadRequest("A field is nested too deeply.")
     if isinstance(value, dict):
         check_names(value.keys())
-        return {key: clean(inner, depth + 1) for key, inner in value.items()}
+        return {key: keep(inner, markup, depth + 1) for key, inner in value.items()}
     if isinstance(value, list):
-        return [clean(inner, depth + 1) for inner in value]
+        return [keep(inner, markup, depth + 1) for inner in value]
+    return value
+
+
+def _encodable(value: str) -> str:
+    # Half of a surrogate pair, which JSON cannot spell in UTF-8.
+    if not value.isascii() and _HALF.search(value):
+        raise BadRequest("A text has a character in it that is none.")
     return value
 
 
@@ -200,7 +211,7 @@ def _number(value: float | None) -> float | None:
     return value
 
 
-#: It is cleaned with all others, see :meth:`Entity.read`.
+#: It is looked at with all others, see :func:`keep`.
 Text = Annotated[str, BeforeValidator(_text)]
 Date = Annotated[str | None, BeforeValidator(_date)]
 Reference = Annotated[int | str, BeforeValidator(_reference)]
@@ -295,8 +306,10 @@ class Entity:
     #: Its items stand in an order among the children of one parent.
     ordered: bool = False
 
-    def read(self, sent: Mapping[str, Any], calendar: Calendar) -> Edit:
-        """Check and clean what a writer sent. No field is required here.
+    def read(self, sent: Mapping[str, Any], calendar: Calendar, markup: bool = False) -> Edit:
+        """Check what a writer sent. No field is required here.
+
+        ``markup`` tells that text is HTML, which is cleaned; else it is kept to the letter.
 
         Raises:
             BadRequest: a value that its field cannot hold, or a field that cannot be
@@ -308,7 +321,7 @@ class Entity:
         except ValidationError as error:
             raise BadRequest(_first_fault(error)) from None
         values = {
-            key: value if type(value) in _PLAIN else clean(value)
+            key: value if type(value) in _PLAIN else keep(value, markup)
             for key, value in values.items()
             if value is not None or key not in merge.DATES
         }
@@ -332,7 +345,7 @@ class Entity:
         }
 
     def encode(self, id: int, rev: int, state: State, calendar: Calendar) -> bytes:
-        """The item as JSON, as every client gets it."""
+        """The item as JSON, its text to the letter; see :meth:`.store.Store.wire`."""
         item = {"id": id, **state, "_rev": rev}
         if self.dated:
             item["start_date"] = calendar.show(item["start_date"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from xml.sax.saxutils import quoteattr
@@ -174,7 +175,9 @@ class BodyHandler(Handler):
 
     def fields(self, entity: str) -> dict[str, Any]:
         """An item's fields in the body, from JSON or a form."""
-        return requests.read_fields(self.body.read(), self.request.headers, entity)
+        body = self.body.read()
+        fields = requests.read_fields(body, self.request.headers, entity)
+        return requests.letters(self.backend, fields, body)
 
 
 class EntityHandler(BodyHandler):
@@ -259,19 +262,25 @@ class DataHandler(BodyHandler):
         entity = known(self.get_query_argument("gantt_mode", "tasks").removesuffix("s"))
         body = self.body.read()
         if requests.is_json(body, self.request.headers):
-            await self._one(write_of(requests.read_json(body)), entity)
+            await self._one(self._meant(write_of(requests.read_json(body)), body), entity)
             return
         form = requests.read_form(body)
         if "ids" not in form:
-            await self._one(row_of(entity, form.get("id", ""), form), entity)
+            row = row_of(entity, form.get("id", ""), form)
+            await self._one(self._meant(row, body), entity)
             return
         rows = [
             row_of(entity, sid, {key: form[f"{sid}_{key}"] for key in keys_of(form, sid)})
             for sid in dict.fromkeys(form["ids"].split(","))
             if sid.isprintable()
         ]
+        rows = [self._meant(row, body) for row in rows]
         results = await self.backend.batch(entity.name, rows, author=self.author)
         self.answer(batch_answer(zip(rows, results, strict=True)), "text/xml; charset=UTF-8")
+
+    def _meant(self, write: Write, body: bytes) -> Write:
+        """A write with text as it is stored."""
+        return replace(write, fields=requests.letters(self.backend, write.fields, body))
 
     async def _one(self, write: Write, entity: Entity) -> None:
         (result,) = await self.backend.batch(entity.name, [write], author=self.author)
@@ -336,7 +345,7 @@ class UndoHandler(Handler):
     async def post(self, seq: str) -> None:
         number = requests.item_id("change", seq)
         outcome = await self.backend.undo(number, author=self.author)
-        item = orjson.loads(outcome.item) if outcome.item else None
+        item = orjson.loads(outcome.wire) if outcome.wire else None
         changes = [
             {"seq": each.seq, "entity": each.entity.name, "id": each.id, "action": each.action}
             for each in outcome.changes
@@ -373,7 +382,7 @@ def answer(action: bytes, outcome: Outcome) -> bytes:
     """The body of a write's answer; the item's bytes are put in as they are."""
     if action == b"deleted":
         return b'{"action":"deleted","tid":%d}' % outcome.id
-    return b'{"action":"%s","tid":%d,"item":%s}' % (action, outcome.id, outcome.item)
+    return b'{"action":"%s","tid":%d,"item":%s}' % (action, outcome.id, outcome.wire)
 
 
 def batch_answer(done: Iterable[tuple[Write, Outcome | GanttError]]) -> bytes:

@@ -60,8 +60,8 @@ class Committed:
     ``root`` is the change that was asked for: its own ``seq``, but for what a delete
     took with it. ``seen`` is the ``_rev`` that the item had on the writer's screen, 0
     where it is unknown, and ``previous`` its revision before. ``item`` is the item's
-    JSON, empty for a delete; ``parent`` and ``sortorder`` say where a task stands. ``at``
-    is in milliseconds since 1970.
+    JSON and ``wire`` the same as clients get it, both empty for a delete; ``parent`` and
+    ``sortorder`` say where a task stands. ``at`` is in milliseconds since 1970.
     """
 
     seq: int
@@ -78,6 +78,7 @@ class Committed:
     item: bytes = b""
     parent: int = 0
     sortorder: str = ""
+    wire: bytes = b""
 
     @property
     def moved(self) -> bool:

@@ -183,7 +183,7 @@ class Plan:
         plan = cls(store.journal.seq(), store.journal.horizon())
         encoded = {}
         for row in store.rows(TASK):
-            encoded[row.id] = store.encode(TASK, row)
+            encoded[row.id] = store.wire(store.encode(TASK, row))
             plan._tree.add(row.id, row.state["parent"], row.state["sortorder"])
         for root in plan._tree.children(0):
             for id in plan._tree.subtree(root):
@@ -191,7 +191,8 @@ class Plan:
         for entity in ENTITIES.values():
             if entity is not TASK:
                 for row in store.rows(entity):
-                    plan._sequences[entity.name].append(row.id, store.encode(entity, row))
+                    item = store.wire(store.encode(entity, row))
+                    plan._sequences[entity.name].append(row.id, item)
                     plan._hang(entity, row.id, row.state)
         # Join all blocks here, off the loop; after a change only its own is joined again.
         plan.load()
@@ -220,11 +221,11 @@ class Plan:
         elif change.entity is TASK:
             self._apply_task(sequence, change)
         elif change.id in sequence:
-            sequence.replace(change.id, change.item)
+            sequence.replace(change.id, change.wire)
         else:
-            sequence.append(change.id, change.item)
+            sequence.append(change.id, change.wire)
         if change.entity is not TASK:
-            item = orjson.loads(change.item) if change.item else {}
+            item = orjson.loads(change.wire) if change.wire else {}
             self._hang(change.entity, change.id, item)
 
     def _hang(self, entity: Entity, id: int, item: Mapping[str, Any]) -> None:
@@ -242,15 +243,15 @@ class Plan:
     def _apply_task(self, tasks: Sequence, change: Committed) -> None:
         place = (change.parent, change.sortorder)
         if self._tree.place.get(change.id) == place:
-            tasks.replace(change.id, change.item)
+            tasks.replace(change.id, change.wire)
             return
         if change.id not in tasks:
             self._tree.add(change.id, *place)
-            tasks.insert_after(self._tree.previous(change.id), change.id, change.item)
+            tasks.insert_after(self._tree.previous(change.id), change.id, change.wire)
             return
         rows = self._tree.subtree(change.id)
         items = [tasks.remove(id) for id in rows]
-        items[0] = change.item
+        items[0] = change.wire
         self._tree.remove(change.id)
         self._tree.add(change.id, *place)
         before = self._tree.previous(change.id)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import orjson
 from tornado.httputil import HTTPServerRequest
 
-from gantt_tornado import protocol
+from gantt_tornado import protocol, text
 from gantt_tornado.auth import User
 from gantt_tornado.backend import Backend, known
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, TooLarge
@@ -146,7 +146,7 @@ def item_id(entity: str, id: str) -> int:
 
 
 def read_fields(body: bytes, headers: Mapping[str, str], entity: str) -> dict[str, Any]:
-    """An item's fields in a body, from JSON or a form.
+    """An item's fields in a body, from JSON or a form. Text is as the client holds it.
 
     Raises:
         BadRequest: it is neither.
@@ -156,6 +156,15 @@ def read_fields(body: bytes, headers: Mapping[str, str], entity: str) -> dict[st
     if is_json(body, headers):
         return read_json(body)
     return kind.unpack(read_form(body))
+
+
+def letters(backend: Backend, fields: dict[str, Any], body: bytes) -> dict[str, Any]:
+    """Fields that came in a body, with text as it is stored: the client holds HTML."""
+    # A reference begins with "&", in JSON perhaps spelt with a backslash, in a form with "%".
+    told = b"&" in body or b"\\" in body or b"%" in body
+    if not told or backend.config.html == "clean":
+        return fields
+    return {name: text.each(text.read, value) for name, value in fields.items()}
 
 
 def is_json(body: bytes, headers: Mapping[str, str]) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 from peewee import fn
 
-from gantt_tornado import circles, dates, merge, rank
+from gantt_tornado import circles, dates, merge, rank, text
 from gantt_tornado.ancestors import Ancestors
 from gantt_tornado.database import ANY, Compile, Database
 from gantt_tornado.dates import Calendar
@@ -61,8 +61,9 @@ class Refusal:
 class Outcome:
     """What became of one write.
 
-    ``item`` is the item's JSON now. ``differs`` tells that it is not what the writer
-    has on its screen, because others' edits were merged into it.
+    ``item`` is the item's JSON now, and ``wire`` the same as clients get it, in which text
+    is HTML. ``differs`` tells that it is not what the writer has on its screen, because
+    others' edits were merged into it.
     """
 
     entity: Entity
@@ -72,6 +73,7 @@ class Outcome:
     item: bytes = b""
     differs: bool = False
     refusal: Refusal | None = None
+    wire: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ class Store:
 
     Args:
         now: the time in milliseconds since 1970.
+        markup: whether text is HTML, see :mod:`gantt_tornado.text`.
     """
 
     def __init__(
@@ -166,11 +169,13 @@ class Store:
         database: Database,
         calendar: Calendar,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        markup: bool = False,
     ) -> None:
         self.journal = Journal(database)
         self._execute = database.execute
         self._calendar = calendar
         self._now = now
+        self._markup = markup
         self._sql = database.prepared(_Rules)
         self._entities = database.prepared(_entities)
         self._left: float = math.inf
@@ -214,7 +219,7 @@ class Store:
         known = self.journal.added_by(project, request) if request else None
         if known:
             item = self.encode(entity, self._find(entity, project, known))
-            return Outcome(entity, known, author, (), item)
+            return Outcome(entity, known, author, (), item, wire=self.wire(item))
         state: State = {**entity.defaults, **edit.values}
         if entity.dated:
             given = merge.DATES & state.keys()
@@ -235,7 +240,7 @@ class Store:
             entity, project, None, state, merge.diff({}, state), author, request=request
         )
         differs = _differs(edit, state)
-        return Outcome(entity, change.id, author, (change,), change.item, differs)
+        return Outcome(entity, change.id, author, (change,), change.item, differs, wire=change.wire)
 
     def update(
         self,
@@ -276,9 +281,10 @@ class Store:
             _differs(edit, state) or not all(mine for _, mine in later)
         )
         if not diff:
-            return Outcome(entity, id, author, (), self.encode(entity, row), differs)
+            item = self.encode(entity, row)
+            return Outcome(entity, id, author, (), item, differs, wire=self.wire(item))
         change = self._save(entity, project, row, state, diff, author, seen=edit.rev or 0)
-        return Outcome(entity, id, author, (change,), change.item, differs)
+        return Outcome(entity, id, author, (change,), change.item, differs, wire=change.wire)
 
     def refuse(
         self,
@@ -362,9 +368,10 @@ class Store:
         self._check_changed(entity, project, row, state)
         diff = merge.diff(row.state, state)
         if not diff:
-            return Outcome(entity, row.id, author, (), self.encode(entity, row))
+            item = self.encode(entity, row)
+            return Outcome(entity, row.id, author, (), item, wire=self.wire(item))
         saved = self._save(entity, project, row, state, diff, author)
-        return Outcome(entity, row.id, author, (saved,), saved.item)
+        return Outcome(entity, row.id, author, (saved,), saved.item, wire=saved.wire)
 
     def _undo_add(self, change: Committed, author: Author) -> Outcome:
         try:
@@ -403,7 +410,8 @@ class Store:
             if place not in closing:
                 with contextlib.suppress(Conflict):
                     saved.append(self._restore(each, author, restored))
-        return Outcome(asked.entity, asked.id, author, tuple(saved), saved[0].item)
+        back = saved[0]
+        return Outcome(asked.entity, asked.id, author, tuple(saved), back.item, wire=back.wire)
 
     def _closing(self, project: str, links: list[Committed]) -> set[int]:
         """The places of those links that would close a circle now."""
@@ -448,6 +456,10 @@ class Store:
 
     def encode(self, entity: Entity, row: Row) -> bytes:
         return entity.encode(row.id, row.rev, row.state, self._calendar)
+
+    def wire(self, item: bytes) -> bytes:
+        """An item's JSON as clients get it, who draw text as HTML."""
+        return item if self._markup else text.tell_json(item)
 
     # The rules.
 
@@ -655,6 +667,7 @@ class Store:
             self._execute(self._entities[entity.name].update, (seq, fields, *columns, id))
             if "parent" in diff:
                 self._ancestors.moved(id)
+        item = entity.encode(id, seq, state, self._calendar)
         change = Committed(
             seq,
             seq,
@@ -667,9 +680,10 @@ class Store:
             diff,
             seen,
             row.rev if row else 0,
-            entity.encode(id, seq, state, self._calendar),
+            item,
             state.get("parent", 0),
             state.get("sortorder", ""),
+            self.wire(item),
         )
         self.journal.record(change, request)
         return change

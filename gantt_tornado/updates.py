@@ -118,7 +118,9 @@ class Update(HTTPMessageDelegate):
         if user is None or not user.may(UPDATER):
             raise Forbidden("You are not allowed to do this.")
         id = requests.item_id(self._entity, self._id)
-        fields = requests.read_fields(self._body.read(), request.headers, self._entity)
+        body = self._body.read()
+        fields = requests.read_fields(body, request.headers, self._entity)
+        fields = requests.letters(backend, fields, body)
         author = requests.author(request, user)
         return answer(b"updated", await backend.update(self._entity, id, fields, author=author))
 

@@ -1,6 +1,7 @@
 // How the chart looks and answers: scales, columns, the form of a task, keys.
 
 import * as skin from "./skin.js";
+import { read, tell } from "./text.js";
 
 const NARROW = matchMedia("(max-width: 640px)");
 
@@ -117,7 +118,7 @@ function setUpTemplates() {
   const lastDay = (task) => new Date(task.end_date - 60000);
   // Beside the bar where it does not fit in: on a phone, and for short tasks in a wide scale.
   const fits = ({ start_date, end_date, text, type }) =>
-    type !== "milestone" && gantt.posFromDate(end_date) - gantt.posFromDate(start_date) > text.length * 7.5;
+    type !== "milestone" && gantt.posFromDate(end_date) - gantt.posFromDate(start_date) > read(text).length * 7.5;
   Object.assign(gantt.templates, {
     grid_row_class: (_start, _end, task) => (task.type === "project" ? "phase" : ""),
     timeline_cell_class: (_task, date) => (gantt.getScale().unit === "day" ? dayClass(date) : ""),
@@ -134,7 +135,7 @@ function setUpTemplates() {
 const percent = (task) => `${Math.round((task.progress || 0) * 100)} %`;
 
 function setUpForm() {
-  Object.assign(gantt.form_blocks, { when: whenBlock, progress: progressBlock });
+  Object.assign(gantt.form_blocks, { name: nameBlock(), when: whenBlock, progress: progressBlock });
   Object.assign(gantt.locale.labels, {
     section_description: "Name",
     section_type: "Kind",
@@ -146,7 +147,7 @@ function setUpForm() {
     confirm_deleting: "Delete this task and everything below it?",
     confirm_deleting_title: "Delete",
   });
-  const name = { name: "description", type: "textarea", map_to: "text", height: 56, focus: true };
+  const name = { name: "description", type: "name", map_to: "text", height: 56, focus: true };
   const kind = { name: "type", type: "typeselect", map_to: "type", height: 36 };
   const when = { name: "when", type: "when", map_to: { start_date: "start_date", end_date: "end_date", duration: "duration" } };
   const progress = { name: "progress", type: "progress", map_to: "progress" };
@@ -159,6 +160,22 @@ function setUpForm() {
 
 const pad = (number) => String(number).padStart(2, "0");
 const toField = (date) => `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+
+// The client's block would show a row's HTML, and put what is typed into the row as HTML: a tag
+// would be drawn, and run, in this tab before the server had it.
+function nameBlock() {
+  const { textarea } = gantt.form_blocks;
+  return {
+    render: (section) => textarea.render(section),
+    set_value: (node, value) => textarea.set_value(node, read(value)),
+    get_value(node, { text }) {
+      const name = textarea.get_value(node);
+      // Untouched it goes back as it came, and is no edit.
+      return name === read(text) ? text : tell(name);
+    },
+    focus: (node) => textarea.focus(node),
+  };
+}
 
 // The browser's own date field instead of the client's three lists: keyboard, phone, screen reader.
 const whenBlock = {

@@ -1,11 +1,14 @@
 """The backend, as an embedding application holds it."""
 
 import asyncio
+import html
 
+import orjson
 import pytest
 
 from gantt_tornado import Backend, Config, GanttError, User
 from gantt_tornado.auth import Role
+from gantt_tornado.entities import ENTITIES
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, StartError, Unavailable
 from tests.test_hub import Page
 
@@ -27,6 +30,66 @@ async def tasks(backend, *texts, **fields):
 
 def order(backend):
     return [task["text"] for task in backend.load()["tasks"]]
+
+
+class TestText:
+    """Here it is to the letter, whatever the clients are told."""
+
+    LETTERS = "if x<y then R&D &copy; &lt;"
+
+    async def test_what_goes_in_comes_out(self, backend):
+        outcome = await backend.insert("task", {**DATES, "text": self.LETTERS, "a": [self.LETTERS]})
+        loaded = backend.load()["tasks"]
+        for item in (orjson.loads(outcome.item), backend.item("task", outcome.id), *loaded):
+            assert (item["text"], item["a"]) == (self.LETTERS, [self.LETTERS])
+
+    async def test_an_update_and_an_undo(self, backend):
+        (a,) = await tasks(backend, "Dig")
+        outcome = await backend.update("task", a, {"text": self.LETTERS})
+        assert orjson.loads(outcome.item)["text"] == self.LETTERS
+        await backend.delete("task", a)
+        outcome = await backend.undo(backend.plan.seq)
+        assert orjson.loads(outcome.item)["text"] == self.LETTERS
+
+    async def test_callbacks_and_the_history(self, backend):
+        heard = []
+        backend.on_change(heard.append)
+        await tasks(backend, self.LETTERS)
+        await asyncio.sleep(0)
+        (line,) = await backend.history()
+        for change in (*heard, line):
+            assert change.fields["text"][1] == self.LETTERS
+        assert orjson.loads(heard[0].item)["text"] == self.LETTERS
+
+    async def test_what_clients_are_told_is_no_letter_to_a_program(self, backend):
+        (a,) = await tasks(backend, "a &lt; b")
+        assert backend.item("task", a)["text"] == "a &lt; b"
+        assert b"a &amp;lt; b" in b"".join(backend.plan.load())
+
+    @pytest.mark.parametrize("value", ["\ud800", ["a\udfff"], {"a": "\ud800"}])
+    async def test_half_a_character_is_refused(self, backend, value):
+        with pytest.raises(BadRequest, match="character"):
+            await backend.insert("task", {**DATES, "note": value})
+
+    @pytest.mark.parametrize("before, after", [("clean", "text"), ("text", "clean")])
+    async def test_a_plan_that_was_kept_otherwise_is_drawn_as_before(
+        self, gantt_config, before, after
+    ):
+        def configured(kept):
+            return Backend(gantt_config.model_copy(update={"html": kept}))
+
+        one = configured(before)
+        await one.start()
+        (a,) = await tasks(one, "a < b & c")
+        drawn = html.unescape(orjson.loads(one.plan.item(ENTITIES["task"], a))["text"])
+        await one.close()
+        two = configured(after)
+        await two.start()
+        assert html.unescape(orjson.loads(two.plan.item(ENTITIES["task"], a))["text"]) == drawn
+        expected = {"text": "a < b & c", "clean": "a &lt; b &amp; c"}[after]
+        assert two.item("task", a)["text"] == expected
+        assert [line.fields["text"][1] for line in await two.history()] == [expected]
+        await two.close()
 
 
 class TestWrites:

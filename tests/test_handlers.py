@@ -1134,40 +1134,147 @@ class TestDeletes:
         assert await order(gantt) == ["a", "b"]
 
 
-class TestSanitising:
-    EVIL = '<b>bold</b><img src=x onerror="alert(1)"><script>alert(2)</script>'
+EVIL = '<b>bold</b><img src=x onerror="alert(1)"><script>alert(2)</script>'
+#: A text to the letter, and as the client is told it.
+TEXTS = [
+    ("if x<y then", "if x&lt;y then"),
+    ("<Kunde>", "&lt;Kunde>"),
+    (EVIL, EVIL.replace("<", "&lt;")),
+    ("R&D", "R&D"),
+    ("&lt; &#60;", "&amp;lt; &amp;#60;"),
+    ("?a=1&section=2", "?a=1&amp;section=2"),
+    ("a > b", "a > b"),
+    ('5" pipe', '5" pipe'),
+    ("it's", "it's"),
+    ("Straße 日本 🏗", "Straße 日本 🏗"),
+]
 
-    async def test_text_keeps_harmless_tags_alone(self, gantt):
-        task = await gantt.add("task", text=self.EVIL)
+
+class TestText:
+    """Text is kept to the letter, and told as HTML that is drawn as just this text."""
+
+    @pytest.mark.parametrize("letters, told", TEXTS)
+    async def test_every_text_is_stored_to_the_letter(self, backend, gantt, letters, told):
+        task = await gantt.add("task", text=told)
+        assert task["text"] == told
+        assert (await gantt.get()).json["tasks"] == [task]
+        assert backend.item("task", task["id"])["text"] == letters
+        assert backend.load()["tasks"][0]["text"] == letters
+
+    @pytest.mark.parametrize("text", ["if x<y then", "<Kunde>", "a<b", "R&D", "&copy", EVIL])
+    async def test_a_script_need_not_tell_it(self, backend, gantt, text):
+        task = await gantt.add("task", text=text)
+        assert backend.item("task", task["id"])["text"] == text
+
+    @pytest.mark.parametrize("wrap", [lambda t: t, lambda t: [t], lambda t: [{"a": {"b": [t]}}]])
+    async def test_custom_fields_at_any_depth(self, backend, gantt, wrap):
+        task = await gantt.add("task", custom=wrap("&lt;<"))
+        assert task["custom"] == wrap("&lt;&lt;")
+        assert backend.item("task", task["id"])["custom"] == wrap("<<")
+
+    @pytest.mark.parametrize("field", ["type", "color", "textColor", "css"])
+    async def test_fields_that_become_attributes(self, gantt, field):
+        assert "<" not in (await gantt.add("task", **{field: EVIL}))[field]
+
+    async def test_an_update_a_form_and_a_resource(self, backend, gantt):
+        task = await gantt.add("task")
+        path = f"/data/task/{task['id']}"
+        form = urlencode({"text": "a<b &lt;", "custom": orjson.dumps(["<", "&lt;"])})
+        for body in ({"text": "a<b &lt;", "custom": ["<", "&lt;"]}, form):
+            item = (await gantt.put(path, body)).json["item"]
+            assert (item["text"], item["custom"]) == ("a&lt;b &lt;", ["&lt;", "&lt;"])
+            assert backend.item("task", task["id"])["text"] == "a<b <"
+        assert (await gantt.add("resource", text="a<b"))["text"] == "a&lt;b"
+
+    async def test_an_ampersand_that_json_spells_otherwise(self, backend, gantt):
+        task = await gantt.add("task")
+        json = gantt.having(Content_Type="application/json")
+        await json.put(f"/data/task/{task['id']}", rb'{"text":"a \u0026lt; b"}')
+        assert backend.item("task", task["id"])["text"] == "a < b"
+
+    @pytest.mark.parametrize("rows", [1, 2])
+    async def test_a_batch(self, backend, gantt, rows):
+        ids = await tasks(gantt, *"ab"[:rows])
+        form = {"ids": ",".join(map(str, ids))}
+        for id in ids:
+            form |= {f"{id}_!nativeeditor_status": "updated", f"{id}_text": "a &lt; b&c"}
+        await gantt.post("/data", urlencode(form))
+        assert {backend.item("task", id)["text"] for id in ids} == {"a < b&c"}
+
+    async def test_modes_json_and_post(self, backend, gantt):
+        (id,) = await tasks(gantt, "a")
+        sent = {"id": id, "action": "updated", "data": {"text": "a &lt; b"}}
+        assert (await gantt.post("/data", sent)).json["item"]["text"] == "a &lt; b"
+        form = {"id": id, "!nativeeditor_status": "updated", "text": "c &lt; d"}
+        assert (await gantt.post("/data", urlencode(form))).json["item"]["text"] == "c &lt; d"
+        assert backend.item("task", id)["text"] == "c < d"
+
+    async def test_what_was_told_sent_back_is_no_edit(self, gantt):
+        task = await gantt.add("task", text="a < b & c &copy <i>d</i>", custom=["&lt;"])
+        answer = await gantt.put(f"/data/task/{task['id']}", task)
+        assert answer.json["item"] == task
+
+    async def test_two_edits_of_one_text_are_merged_by_what_is_meant(self, gantt):
+        task = await gantt.add("task", text="a < b")
+        path = f"/data/task/{task['id']}"
+        await gantt.put(path, {"text": "a < c", "_rev": task["_rev"]})
+        item = (await gantt.put(path, {**task, "progress": 1})).json["item"]
+        assert (item["text"], item["progress"]) == ("a &lt; c", 1)
+
+    async def test_the_history_has_the_letters(self, gantt):
+        task = await gantt.add("task", text="a < b")
+        await gantt.put(f"/data/task/{task['id']}", {"text": "&amp;lt;"})
+        newest, _ = (await gantt.get("/data/history")).json["history"]
+        assert newest["fields"]["text"] == ["a < b", "&lt;"]
+
+    async def test_an_undo_answers_with_what_is_drawn(self, gantt):
+        task = await gantt.add("task", text="a < b")
+        await gantt.delete(f"/data/task/{task['id']}")
+        assert (await gantt.post("/data/undo/2")).json["item"]["text"] == "a &lt; b"
+
+    async def test_it_is_told_on_the_socket(self, gantt, listen):
+        socket = await listen("tasks")
+        task = await gantt.add("task", text="a < b")
+        assert (await socket.value("add-task"))["task"] == task
+
+    async def test_a_page_that_was_away_is_told_too(self, gantt, listen):
+        task = await gantt.add("task", text="a < b")
+        socket = await listen("tasks", since=0)
+        assert (await socket.value("add-task"))["task"] == task
+
+
+class TestMarkup:
+    """``html = "clean"``: text is HTML, and what could run is taken out of it."""
+
+    @pytest.fixture
+    def gantt_config(self, gantt_config):
+        return gantt_config.model_copy(update={"html": "clean"})
+
+    async def test_text_keeps_harmless_tags_alone(self, backend, gantt):
+        task = await gantt.add("task", text=EVIL)
         assert "<b>bold</b>" in task["text"]
         assert "onerror" not in task["text"] and "script" not in task["text"]
+        assert backend.item("task", task["id"]) == task == backend.load()["tasks"][0]
 
-    @pytest.mark.parametrize(
-        "value",
-        [EVIL, [EVIL], {"a": EVIL}, [{"a": [{"b": EVIL}]}]],
-    )
+    @pytest.mark.parametrize("value", [EVIL, [EVIL], {"a": EVIL}, [{"a": [{"b": EVIL}]}]])
     async def test_custom_fields_at_any_depth(self, gantt, value):
         task = await gantt.add("task", custom=value)
         assert b"onerror" not in orjson.dumps(task) and b"alert(2)" not in orjson.dumps(task)
 
-    @pytest.mark.parametrize("field", ["type", "color", "textColor", "css"])
-    async def test_fields_that_become_attributes(self, gantt, field):
-        task = await gantt.add("task", **{field: self.EVIL})
-        assert "onerror" not in task[field]
-
     async def test_an_update_is_cleaned_too(self, gantt):
         task = await gantt.add("task")
-        answer = await gantt.put(f"/data/task/{task['id']}", {"text": self.EVIL})
+        answer = await gantt.put(f"/data/task/{task['id']}", {"text": EVIL})
         assert b"onerror" not in answer.body
 
-    async def test_a_form_is_cleaned_too(self, gantt):
-        form = urlencode({**DATES, "text": self.EVIL, "custom": orjson.dumps([self.EVIL])})
-        assert b"onerror" not in (await gantt.post("/data/task", form)).body
+    async def test_a_form_and_a_batch_are_cleaned_too(self, gantt):
+        form = urlencode({**DATES, "text": EVIL, "custom": orjson.dumps([EVIL])})
+        task = (await gantt.post("/data/task", form)).json["item"]
+        assert b"onerror" not in orjson.dumps(task)
+        form = {"ids": task["id"], f"{task['id']}_!nativeeditor_status": "updated"}
+        await gantt.post("/data", urlencode({**form, f"{task['id']}_text": EVIL}))
+        assert b"onerror" not in (await gantt.get()).body
 
-    async def test_resources_are_cleaned_too(self, gantt):
-        assert "onerror" not in (await gantt.add("resource", text=self.EVIL))["text"]
-
-    @pytest.mark.parametrize("text", ["R&D", "a > b", '5" pipe', "it's", "Straße", "日本", "🏗"])
+    @pytest.mark.parametrize("text", ["R&D", "a > b", "&lt;b&gt;", "&amp;", "it's", "日本"])
     async def test_text_without_tags_is_kept_to_the_letter(self, gantt, text):
         assert (await gantt.add("task", text=text))["text"] == text
 

@@ -15,10 +15,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gantt_tornado"
 
 LAYERS = (
-    {"errors", "config", "dates", "rank", "protocol", "merge", "ancestors", "circles"},
+    {"errors", "config", "dates", "rank", "protocol", "merge", "ancestors", "circles", "text"},
     {"entities"},
     {
-        *("database", "journal", "store", "writer", "plan", "hub", "acks"),
+        *("conversion", "database", "journal", "store", "writer", "plan", "hub", "acks"),
         *("resend", "inserts", "touches", "delayed"),
         *("auth", "rpc", "demo", "loads"),
     },
@@ -34,10 +34,10 @@ IN_THE_HOUSE = [name for name in MODULES if name not in OUTSIDE]
 
 MAY_USE = {
     "tornado": LAYERS[4] | LAYERS[5] | {"testing"},
-    "peewee": {"entities", "database", "journal", "store", "writer"},
+    "peewee": {"conversion", "entities", "database", "journal", "store", "writer"},
     "playhouse": {"database"},
     "filelock": {"database"},
-    "nh3": {"entities"},
+    "nh3": {"text"},
     "pydantic": {"config", "entities"},
     "argparse": {"cli"},
     "threading": {"writer"},
