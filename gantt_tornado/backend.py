@@ -43,11 +43,16 @@ T = TypeVar("T")
 #: Told who asks (a ``tornado.web.RequestHandler``), says which user that is.
 Authenticate = Callable[[Any], User | Awaitable[User | None] | None]
 
+#: Fields of an item, values in one of its fields, and characters of a text, from which on the
+#: loop does not wait for their reading.
+MANY: Final = 500
+LARGE: Final = 32 << 10
 #: Seconds between two looks at the journal's length.
 PRUNE_EVERY: Final = 60.0
 #: Seconds between two questions to every page how far it got.
 ASK_EVERY: Final = 5.0
-#: Sockets that may open, or be told what they missed, in one turn of the loop.
+#: Sockets that may open, or be told what they missed, in one turn of the loop; readers of
+#: the history.
 AT_ONCE: Final = 2
 #: Seconds between two tellings of how many people are connected.
 PRESENCE_EVERY: Final = 0.5
@@ -102,6 +107,8 @@ class Backend:
         self.acks = Acks()
         #: Sockets pass it a few at a time.
         self.door = asyncio.Semaphore(AT_ONCE)
+        #: Pages of the history that are made at once; each may hold some megabytes.
+        self.history_readers = asyncio.Semaphore(AT_ONCE)
         self.connections: set[Connection] = set()
         self._calendar = self.config.calendar
         self._markup = self.config.html == "clean"
@@ -172,7 +179,7 @@ class Backend:
         """
         kind = known(entity)
         with self._inserts.request(author.device, NEW, adds=True):
-            edit = kind.read(fields, self._calendar, self._markup)
+            edit = await _beside(fields, kind.read, fields, self._calendar, self._markup)
             return await self._write(
                 lambda: self._store.insert(kind, edit, author, request=request)
             )
@@ -190,7 +197,8 @@ class Backend:
         kind = known(entity)
         with self._inserts.request(author.device, id):
             try:
-                outcome = await self._write(self._updating(kind, id, fields, author))
+                updating = await _beside(fields, self._updating, kind, id, fields, author)
+                outcome = await self._write(updating)
             except Unavailable:
                 # The writer has on its screen what is not stored.
                 self._resend.refused(kind, id, author)
@@ -475,6 +483,17 @@ class Backend:
 def _refusal(result: Outcome | GanttError) -> Outcome | GanttError:
     """The error of a write that was refused."""
     return result.refusal.error if isinstance(result, Outcome) and result.refusal else result
+
+
+async def _beside(fields: Mapping[str, Any], read: Callable[..., T], *args: Any) -> T:
+    """What ``read`` makes of an item's fields; of many or large ones on another thread."""
+    if len(fields) > MANY or any(
+        len(value) > (LARGE if type(value) is str else MANY)
+        for value in fields.values()
+        if type(value) in (str, list, dict)
+    ):
+        return await asyncio.get_running_loop().run_in_executor(None, read, *args)
+    return read(*args)
 
 
 def _writes(results: list[Any]) -> list[Outcome]:

@@ -31,6 +31,8 @@ MOST_REFUSED: Final = 100
 MOST_LATER: Final = 500
 #: Changes of a group that are read at once.
 AT_ONCE: Final = 256
+#: Characters of changes in one page of the history, but for one change that is larger alone.
+LARGEST_PAGE: Final = 1 << 20
 #: Journal lines that are looked at for the latest changes.
 LATEST: Final = 500
 
@@ -309,12 +311,20 @@ class Journal:
             last = lines[-1][0]
 
     def history(self, project: str, before: int, limit: int, item: int | None) -> list[Committed]:
-        """Changes before number ``before``, newest first, of all items or of one."""
+        """Changes before number ``before``, newest first, of all items or of one: up to
+        ``limit``, and fewer where they are large. None means that there are none."""
         if item is None:
             found = self._execute(self._sql.history, (project, before, limit))
         else:
             found = self._execute(self._sql.history_of, (project, before, item, limit))
-        return list(_readable(project, found.fetchall()))
+        changes: list[Committed] = []
+        size = 0
+        for line in found:
+            size += len(line[-1])
+            if changes and size > LARGEST_PAGE:
+                break
+            changes += _readable(project, [line])
+        return changes
 
     def touched(self, project: str) -> Iterator[tuple[int, Touched]]:
         """The last change of each item, oldest first."""

@@ -5,9 +5,10 @@ Used by Tornado's RequestHandlers and by the shorter way of a ``PUT``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from http.client import responses
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
@@ -19,9 +20,18 @@ from gantt_tornado.backend import Backend, known
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, TooLarge
 from gantt_tornado.journal import Author
 
+T = TypeVar("T")
+
 JSON: Final = "application/json; charset=UTF-8"
-#: Fields of a form. A row has some twenty, a batch some hundred rows.
+#: Fields of a body. A row has some twenty, a batch some hundred rows.
 MOST_FIELDS: Final = 10_000
+#: Lists and objects in a body: to make them takes the interpreter some ten milliseconds, and
+#: nobody else has it meanwhile.
+MOST_CONTAINERS: Final = 20_000
+#: Bytes of a body from which on the loop does not wait for its reading.
+LARGE: Final = 32 << 10
+#: A longer id is none that a page gives a row.
+LONGEST_ID: Final = 200
 #: A ``Remote-Device`` is a UUID; what is longer is cut.
 LONGEST_DEVICE: Final = 64
 
@@ -158,13 +168,60 @@ def read_fields(body: bytes, headers: Mapping[str, str], entity: str) -> dict[st
     return kind.unpack(read_form(body))
 
 
-def letters(backend: Backend, fields: dict[str, Any], body: bytes) -> dict[str, Any]:
-    """Fields that came in a body, with text as it is stored: the client holds HTML."""
+def read_item(
+    body: bytes, backend: Backend, headers: Mapping[str, str], entity: str
+) -> dict[str, Any]:
+    """An item's fields in a body, with text as it is stored: the client holds HTML.
+
+    Raises:
+        BadRequest: it cannot be read.
+        NotFound: there is no such entity.
+    """
+    fields = read_fields(body, headers, entity)
+    return letters(fields) if may_hold_references(backend, body) else fields
+
+
+def may_hold_references(backend: Backend, body: bytes) -> bool:
+    """Whether text in a body may be other than it is stored."""
     # A reference begins with "&", in JSON perhaps spelt with a backslash, in a form with "%".
     told = b"&" in body or b"\\" in body or b"%" in body
-    if not told or backend.config.html == "clean":
-        return fields
+    return told and backend.config.html != "clean"
+
+
+def letters(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with text as it is stored."""
     return {name: text.each(text.read, value) for name, value in fields.items()}
+
+
+async def beside(body: bytes, read: Callable[..., T], *args: Any) -> T:
+    """What ``read`` makes of a body; of a large one on another thread."""
+    if len(body) < LARGE:
+        return read(body, *args)
+    return await asyncio.get_running_loop().run_in_executor(None, read, body, *args)
+
+
+def read_batch(form: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The rows of a form with ``ids``: their fields without the id in front.
+
+    ``15_text`` is the text of row 15. One that begins with several ids belongs to the longest.
+    """
+    rows: dict[str, dict[str, str]] = {
+        id: {} for id in form["ids"].split(",") if id.isprintable() and len(id) <= LONGEST_ID
+    }
+    for key, value in form.items():
+        end = key.rfind("_", 0, LONGEST_ID + 1)
+        while end >= 0:
+            if key[:end] in rows:
+                rows[key[:end]][key[end + 1 :]] = value
+                break
+            end = key.rfind("_", 0, end)
+    return rows
+
+
+def _check_containers(text: str | bytes) -> None:
+    marks: tuple[Any, Any] = ("[", "{") if isinstance(text, str) else (b"[", b"{")
+    if sum(text.count(mark) for mark in marks) > MOST_CONTAINERS:
+        raise BadRequest(f"There are more than {MOST_CONTAINERS} lists and objects in it.")
 
 
 def is_json(body: bytes, headers: Mapping[str, str]) -> bool:
@@ -177,12 +234,15 @@ def read_json(body: bytes) -> dict[str, Any]:
     Raises:
         BadRequest: it is none.
     """
+    _check_containers(body)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"The body is not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise BadRequest("The body is not a JSON object.")
+    if len(value) > MOST_FIELDS:
+        raise BadRequest(f"There are more than {MOST_FIELDS} fields in it.")
     return value
 
 
@@ -198,4 +258,6 @@ def read_form(body: bytes) -> dict[str, str]:
         )
     except ValueError:
         raise BadRequest("The body is not a form in UTF-8.") from None
+    for _, value in pairs:
+        _check_containers(value)
     return dict(pairs)

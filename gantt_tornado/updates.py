@@ -119,8 +119,9 @@ class Update(HTTPMessageDelegate):
             raise Forbidden("You are not allowed to do this.")
         id = requests.item_id(self._entity, self._id)
         body = self._body.read()
-        fields = requests.read_fields(body, request.headers, self._entity)
-        fields = requests.letters(backend, fields, body)
+        fields = await requests.beside(
+            body, requests.read_item, backend, request.headers, self._entity
+        )
         author = requests.author(request, user)
         return answer(b"updated", await backend.update(self._entity, id, fields, author=author))
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import html
+import threading
 
 import orjson
 import pytest
 
 from gantt_tornado import Backend, Config, GanttError, User
 from gantt_tornado.auth import Role
-from gantt_tornado.entities import ENTITIES
+from gantt_tornado.entities import ENTITIES, Entity
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, StartError, Unavailable
 from tests.test_hub import Page
 
@@ -97,6 +98,23 @@ class TestWrites:
         (a,) = await tasks(backend, "Dig")
         assert backend.item("task", a)["text"] == "Dig"
         assert backend.load()["tasks"] == [backend.item("task", a)]
+
+    @pytest.mark.parametrize(
+        "fields", [{"text": "a" * 40_000}, {"list": [1] * 600}, {f"k{n}": 1 for n in range(600)}]
+    )
+    async def test_the_loop_does_not_read_large_fields(self, backend, monkeypatch, fields):
+        threads, read = [], Entity.read
+
+        def noting(self, *args):
+            threads.append(threading.current_thread())
+            return read(self, *args)
+
+        monkeypatch.setattr(Entity, "read", noting)
+        (a,) = await tasks(backend, "Dig", **fields)
+        await backend.update("task", a, fields)
+        assert threading.main_thread() not in threads
+        await backend.update("task", a, {"text": "Dig"})
+        assert threads[-1] is threading.main_thread()
 
     async def test_an_update(self, backend):
         (a,) = await tasks(backend, "Dig")

@@ -462,6 +462,54 @@ class TestTooLarge:
         assert is_error(await stranger.request(method, path, {"text": "x" * 3_000_000}), 403)
 
 
+class TestTooManyRows:
+    """One request writes no more rows than others can wait for."""
+
+    @pytest.fixture
+    def settings(self):
+        return {"max_rows_a_write": 100}
+
+    async def branch(self, backend):
+        top = (await backend.insert("task", DATES)).id
+        for _ in range(100):
+            await backend.insert("task", {**DATES, "parent": top})
+        return top
+
+    async def test_a_batch(self, gantt):
+        ids = [f"x{n}" for n in range(101)]
+        form = {"ids": ",".join(ids), **{f"{id}_!nativeeditor_status": "inserted" for id in ids}}
+        answer = await gantt.post("/data?gantt_mode=tasks", urlencode(form))
+        assert is_error(answer, 413)
+        assert (await gantt.get()).json["tasks"] == []
+
+    async def test_a_branch(self, gantt, backend):
+        branch = await self.branch(backend)
+        assert is_error(await gantt.delete(f"/data/task/{branch}"), 413)
+        assert len((await gantt.get()).json["tasks"]) == 101
+
+    async def test_of_a_batch_that_deletes_branches_those_that_fit_are_deleted(
+        self, gantt, backend
+    ):
+        branch = await self.branch(backend)
+        (other,) = await tasks(gantt, "other")
+        form = {"ids": f"{other},{branch}", f"{other}_!nativeeditor_status": "deleted"}
+        form[f"{branch}_!nativeeditor_status"] = "deleted"
+        answer = await gantt.post("/data?gantt_mode=tasks", urlencode(form))
+        assert re.findall(rb'type="(\w+)"', answer.body) == [b"deleted", b"error"]
+        assert len((await gantt.get()).json["tasks"]) == 101
+
+
+class TestHistory:
+    async def test_pages_of_large_changes_hold_them_all(self, gantt):
+        task = await gantt.add("task", text="a" * 600_000)
+        await gantt.put(f"/data/task/{task['id']}", {"text": "b" * 600_000})
+        found, before = [], ""
+        while lines := (await gantt.get(f"/data/history?before={before}")).json["history"]:
+            found.append([line["seq"] for line in lines])
+            before = lines[-1]["seq"]
+        assert found == [[2], [1]]
+
+
 class TestRights:
     async def test_the_anonymous_may_read(self, gantt):
         assert (await gantt.anonymous().get()).status == 200

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gantt_tornado import journal as journal_module
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.errors import Conflict, NotFound
 from gantt_tornado.journal import AT_ONCE, MOST_LATER, PRUNED_AT_ONCE, Author, Committed
@@ -38,6 +39,30 @@ def test_the_history_can_be_read_page_by_page(plan: Driven) -> None:
         plan.task()
     assert [change.seq for change in history(plan, limit=2)] == [5, 4]
     assert [change.seq for change in history(plan, before=4, limit=2)] == [3, 2]
+
+
+def test_large_changes_come_in_pages_of_a_bounded_size(
+    plan: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "LARGEST_PAGE", 10_000)
+    id = plan.task()
+    for n in range(9):
+        plan.update("task", id, {"text": f"{n}" * 2000})
+    pages = [history(plan)]
+    while pages[-1]:
+        pages.append(history(plan, before=pages[-1][-1].seq))
+    assert [change.seq for page in pages for change in page] == list(range(10, 0, -1))
+    # Each holds the old text and the new one.
+    assert max(len(page) for page in pages) == 2
+
+
+def test_a_change_that_is_larger_than_a_page_has_its_own(
+    plan: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "LARGEST_PAGE", 1)
+    id = plan.task()
+    plan.update("task", id, {"text": "Fill"})
+    assert [len(history(plan)), len(history(plan, before=id + 1))] == [1, 1]
 
 
 def test_the_history_of_one_item_is_its_own(plan: Driven) -> None:

@@ -1,18 +1,28 @@
 """What a request says, apart from who carries it."""
 
+import asyncio
+import threading
+from collections.abc import ItemsView
+
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from gantt_tornado import Backend, Config
 from gantt_tornado.errors import BadRequest, Forbidden, NotFound, TooLarge
 from gantt_tornado.requests import (
+    LARGE,
     LONGEST_DEVICE,
+    LONGEST_ID,
+    MOST_CONTAINERS,
+    MOST_FIELDS,
     Body,
     author,
     bearer,
+    beside,
     check_same_origin,
     error_body,
     item_id,
+    read_batch,
     read_fields,
     read_form,
     read_json,
@@ -140,3 +150,79 @@ def test_json_is_known_by_its_type_or_its_brace() -> None:
 def test_fields_of_an_unknown_entity() -> None:
     with pytest.raises(NotFound):
         read_fields(b"{}", {}, "tree")
+
+
+# Batches.
+
+
+@pytest.mark.parametrize(
+    "form, rows",
+    [
+        ({"ids": "7", "7_text": "a"}, {"7": {"text": "a"}}),
+        ({"ids": "7", "7_start_date": "a"}, {"7": {"start_date": "a"}}),
+        ({"ids": "7", "8_text": "a", "_text": "b", "text": "c"}, {"7": {}}),
+        ({"ids": "7,7,8", "8_text": "a"}, {"7": {}, "8": {"text": "a"}}),
+        ({"ids": "1,1_2", "1_2_text": "a"}, {"1": {}, "1_2": {"text": "a"}}),
+        ({"ids": "1_2,1", "1_text": "a"}, {"1_2": {}, "1": {"text": "a"}}),
+        ({"ids": "1,11", "11_text": "a"}, {"1": {}, "11": {"text": "a"}}),
+        ({"ids": "", "_text": "a"}, {"": {"text": "a"}}),
+    ],
+)
+def test_a_field_of_a_batch_belongs_to_the_longest_id(
+    form: dict[str, str], rows: dict[str, dict[str, str]]
+) -> None:
+    assert read_batch(form) == rows
+
+
+@pytest.mark.parametrize("id", ["a\nb", "a" * (LONGEST_ID + 1)])
+def test_an_id_that_is_none_names_no_row(id: str) -> None:
+    assert read_batch({"ids": f"{id},7", f"{id}_text": "a"}) == {"7": {}}
+
+
+def test_an_id_may_be_as_long_as_that() -> None:
+    id = "a" * LONGEST_ID
+    assert read_batch({"ids": id, f"{id}_text": "a"}) == {id: {"text": "a"}}
+
+
+def test_a_form_is_gone_through_once_for_all_rows() -> None:
+    passes = []
+
+    class Form(dict[str, str]):
+        def items(self) -> ItemsView[str, str]:
+            passes.append(1)
+            return super().items()
+
+        def __iter__(self):
+            raise AssertionError("a pass more")
+
+    ids = [str(n) for n in range(100)]
+    form = Form({"ids": ",".join(ids), **{f"{id}_text": id for id in ids}})
+    assert read_batch(form) == {id: {"text": id} for id in ids}
+    assert passes == [1]
+
+
+# Bodies that cost more than their size.
+
+
+def test_a_body_of_nothing_but_lists_is_refused() -> None:
+    with pytest.raises(BadRequest, match="lists and objects"):
+        read_json(b'{"a":[%s]}' % b",".join([b"[]"] * MOST_CONTAINERS))
+    assert read_json(b'{"a":[%s]}' % b",".join([b"[]"] * 100))
+
+
+def test_a_field_of_a_form_of_nothing_but_lists_is_refused() -> None:
+    with pytest.raises(BadRequest, match="lists and objects"):
+        read_form(b"a=" + b"[" * (MOST_CONTAINERS + 1))
+
+
+def test_a_body_of_very_many_fields_is_refused() -> None:
+    with pytest.raises(BadRequest, match="fields"):
+        read_json(b"{%s}" % b",".join(b'"k%d":1' % n for n in range(MOST_FIELDS + 1)))
+
+
+@pytest.mark.parametrize("size, elsewhere", [(LARGE - 1, False), (LARGE, True)])
+def test_a_large_body_is_read_on_another_thread(size: int, elsewhere: bool) -> None:
+    def read(body: bytes, more: str) -> tuple[int, str, bool]:
+        return len(body), more, threading.current_thread() is not threading.main_thread()
+
+    assert asyncio.run(beside(bytes(size), read, "more")) == (size, "more", elsewhere)
