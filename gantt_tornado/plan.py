@@ -27,7 +27,8 @@ from gantt_tornado.store import TASK, Store
 BLOCK: Final = 256
 
 
-@dataclass(slots=True)
+# Each is itself alone, so that one is found among thousands without comparing their items.
+@dataclass(slots=True, eq=False)
 class _Block:
     ids: list[int] = field(default_factory=list)
     joined: bytes | None = None
@@ -72,7 +73,20 @@ class Sequence:
         block = self._blocks[0] if before is None else self._block_of[before]
         self._put(block, 0 if before is None else block.ids.index(before) + 1, id, item)
         if len(block.ids) > 2 * BLOCK:
-            self._split(block)
+            self._split(block, BLOCK)
+
+    def move(self, first: int, last: int, before: int | None) -> None:
+        """Put a run of items behind another that is not of it, or first.
+
+        Blocks go as they are, joined; only those at the ends of the run are split.
+        """
+        start = self._start(first)
+        end = self._end(last)
+        run = self._blocks[start:end]
+        del self._blocks[start:end]
+        at = 0 if before is None else self._end(before)
+        self._blocks[at:at] = run
+        self._merge()
 
     def remove(self, id: int) -> bytes:
         block = self._block_of.pop(id)
@@ -95,9 +109,39 @@ class Sequence:
         self._block_of[id] = block
         self._items[id] = item
 
-    def _split(self, block: _Block) -> None:
-        rest = _Block(block.ids[BLOCK:])
-        del block.ids[BLOCK:]
+    def _start(self, id: int) -> int:
+        """Where the block stands that begins with an item; one is split for it."""
+        block = self._block_of[id]
+        at = block.ids.index(id)
+        if at == 0:
+            return self._blocks.index(block)
+        self._split(block, at)
+        return self._blocks.index(block) + 1
+
+    def _end(self, id: int) -> int:
+        """Behind which place a block stands that ends with an item; one is split for it."""
+        block = self._block_of[id]
+        at = block.ids.index(id) + 1
+        if at < len(block.ids):
+            self._split(block, at)
+        return self._blocks.index(block) + 1
+
+    def _merge(self) -> None:
+        """Make one block of two that are small, or each move would leave more of them."""
+        merged: list[_Block] = []
+        for block in self._blocks:
+            if merged and len(merged[-1].ids) + len(block.ids) <= BLOCK:
+                merged[-1].ids += block.ids
+                merged[-1].joined = None
+                self._block_of.update(dict.fromkeys(block.ids, merged[-1]))
+            else:
+                merged.append(block)
+        self._blocks = merged
+
+    def _split(self, block: _Block, at: int) -> None:
+        rest = _Block(block.ids[at:])
+        del block.ids[at:]
+        block.joined = None
         self._blocks.insert(self._blocks.index(block) + 1, rest)
         for id in rest.ids:
             self._block_of[id] = rest
@@ -143,6 +187,12 @@ class _Tree:
             waiting.extend(child for _, child in reversed(self._children.get(id, ())))
         return found
 
+    def last(self, id: int) -> int:
+        """What is drawn last of the item and all below it."""
+        while children := self._children.get(id):
+            id = children[-1][1]
+        return id
+
     def previous(self, id: int) -> int | None:
         """What is drawn on the row above: None for the first row of all."""
         at = self.index(id)
@@ -150,9 +200,7 @@ class _Tree:
             return self.place[id][0] or None
         above = self.sibling(id, at - 1)
         assert above is not None
-        while children := self._children.get(above):
-            above = children[-1][1]
-        return above
+        return self.last(above)
 
 
 class Plan:
@@ -249,15 +297,16 @@ class Plan:
             self._tree.add(change.id, *place)
             tasks.insert_after(self._tree.previous(change.id), change.id, change.wire)
             return
-        rows = self._tree.subtree(change.id)
-        items = [tasks.remove(id) for id in rows]
-        items[0] = change.wire
+        last = self._tree.last(change.id)
         self._tree.remove(change.id)
         self._tree.add(change.id, *place)
         before = self._tree.previous(change.id)
-        for id, item in zip(rows, items, strict=True):
-            tasks.insert_after(before, id, item)
-            before = id
+        if last == change.id:
+            tasks.remove(change.id)
+            tasks.insert_after(before, change.id, change.wire)
+        else:
+            tasks.replace(change.id, change.wire)
+            tasks.move(change.id, last, before)
 
     def refuse(self, entity: Entity, id: int, fields: tuple[str, ...]) -> None:
         """Some page shows fields of an item that were refused: it is told again, also

@@ -688,3 +688,50 @@ def test_after_one_change_only_its_block_is_joined_again() -> None:
     before = sequence.chunks()
     sequence.replace(5, b"x")
     assert [a is b for a, b in zip(before, sequence.chunks(), strict=True)] == [True, False, True]
+
+
+# A branch on its way.
+
+
+def sequence(count: int) -> Sequence:
+    items = Sequence()
+    for id in range(count):
+        items.append(id, b"%d" % id)
+    return items
+
+
+def ids(items: Sequence) -> list[int]:
+    found: list[int] = orjson.loads(b"[%s]" % b",".join(items.chunks()))
+    return found
+
+
+@given(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29), st.integers(0, 29))))
+def test_runs_moved_anywhere_stand_where_they_were_put(moves: list[tuple[int, int, int]]) -> None:
+    items, expected = sequence(30), list(range(30))
+    for start, length, to in moves:
+        run = expected[start : start + length + 1]
+        rest = [id for id in expected if id not in run]
+        at = to % (len(rest) + 1)
+        items.move(run[0], run[-1], rest[at - 1] if at else None)
+        expected = rest[:at] + run + rest[at:]
+        assert ids(items) == expected
+    for id in expected:
+        items.remove(id)
+    assert ids(items) == []
+
+
+def test_a_run_keeps_its_blocks_joined() -> None:
+    items = sequence(900)
+    items.chunks()
+    items.move(100, 800, 850)
+    assert len([block for block in items._blocks if block.joined is None]) <= 6
+
+
+def test_moving_runs_to_and_fro_leaves_no_crumbs() -> None:
+    items = sequence(300)
+    for n in range(100):
+        items.move(n, n + 50, 200 + n % 7)
+        items.move(n, n + 50, n - 1 if n else None)
+    assert ids(items) == list(range(300))
+    # None is empty, and no two neighbours would fit into one.
+    assert len(items._blocks) <= 2 * 300 // plan_module.BLOCK
