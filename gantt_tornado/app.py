@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Final
 from tornado import web
 
 from gantt_tornado.backend import Backend
+from gantt_tornado.config import Config
 from gantt_tornado.handlers import (
+    Bounded,
     DataHandler,
     EntityHandler,
     Handler,
@@ -17,7 +19,6 @@ from gantt_tornado.handlers import (
     UndoHandler,
 )
 from gantt_tornado.live import LiveHandler
-from gantt_tornado.requests import summary
 from gantt_tornado.updates import UpdateRouter
 
 #: Beside the package in a source tree, inside it in a wheel.
@@ -39,7 +40,7 @@ POLICY: Final = (
 )
 
 
-class PageHandler(web.StaticFileHandler):
+class PageHandler(Bounded, web.StaticFileHandler):
     """The demo page and the client library."""
 
     roles: ClassVar = {"GET": None, "HEAD": None}
@@ -56,11 +57,8 @@ class PageHandler(web.StaticFileHandler):
             raise web.HTTPError(404)
         return super().get_absolute_path(root, path)
 
-    def _request_summary(self) -> str:
-        return summary(self.request)
 
-
-class PageRedirect(web.RedirectHandler):
+class PageRedirect(Bounded, web.RedirectHandler):
     """A mounted page without its last slash, where relative addresses would not hold."""
 
     roles: ClassVar = {"GET": None}
@@ -103,6 +101,22 @@ def make_app(backend: Backend, **settings: Any) -> web.Application:
         # Such a function is promised a RequestHandler for every request.
         rules.insert(0, (r"/data/([a-z]+)/([^/]+)", UpdateRouter(backend)))
     return web.Application(rules, **settings)
+
+
+def http_limits(config: Config) -> dict[str, Any]:
+    """What to give to a ``tornado.httpserver.HTTPServer`` beside the application, so that
+    nobody holds a connection, or much memory, without asking for anything.
+
+    Bodies are bounded by our handlers.
+    """
+    return {
+        "max_header_size": config.max_header,
+        # Also how long the headers of a request may take.
+        "idle_connection_timeout": config.idle_timeout,
+        "max_body_size": config.max_body,
+        # What is read ahead: Tornado's 100 MB would be for bodies that nobody streams.
+        "max_buffer_size": (256 << 10) + 2 * max(config.max_frame, config.max_header),
+    }
 
 
 def check_roles(handler: type[web.RequestHandler]) -> None:

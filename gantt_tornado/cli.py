@@ -15,11 +15,11 @@ from typing import Any, Final, NoReturn
 
 from tornado import httpserver, netutil
 
-from gantt_tornado import __version__
-from gantt_tornado.app import make_app
+from gantt_tornado import __version__, redaction
+from gantt_tornado.app import http_limits, make_app
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import ENVIRONMENT, Config, read_config
-from gantt_tornado.entrance import entrances
+from gantt_tornado.entrance import entrances, raise_limit
 from gantt_tornado.errors import StartError
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ async def serve(config: Config) -> None:
     Raises:
         StartError: the port or the database cannot be had.
     """
+    raise_limit()
     try:
         sockets = netutil.bind_sockets(config.port, config.address, backlog=BACKLOG)
     except OSError as error:
@@ -67,8 +68,9 @@ async def serve(config: Config) -> None:
         for socket in sockets:
             socket.close()
         raise
-    server = httpserver.HTTPServer(make_app(backend), xheaders=config.trust_proxy)
-    sockets = entrances(sockets)
+    limits = http_limits(config)
+    server = httpserver.HTTPServer(make_app(backend), xheaders=config.trust_proxy, **limits)
+    sockets = entrances(sockets, config.idle_timeout)
     server.add_sockets(sockets)
     port = sockets[0].getsockname()[1]
     print(f"gantt-tornado {__version__} serves http://{_host(config.address)}:{port}", flush=True)
@@ -132,6 +134,8 @@ def _start_logging(level: str) -> None:
     logging.basicConfig(
         level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    for name in redaction.LOGGERS:
+        logging.getLogger(name).addFilter(redaction.Redaction())
 
 
 def _host(address: str) -> str:

@@ -88,6 +88,9 @@ class Config(BaseModel):
     max_unsent: int = Field(default=4 << 20, ge=64 << 10)
     max_rows_a_write: int = Field(default=20_000, ge=100)
     ping_interval: float = Field(default=20, gt=0)
+    max_header: int = Field(default=32 << 10, ge=1024)
+    idle_timeout: float = Field(default=75, gt=0)
+    body_timeout: float = Field(default=60, gt=0)
 
     journal_days: float = Field(default=30, gt=0)
     journal_changes: int = Field(default=1_000_000, ge=0)

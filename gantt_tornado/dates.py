@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 MINUTES: Final = "%Y-%m-%d %H:%M"
 DAY_FIRST: Final = "%d-%m-%Y %H:%M"
 ISO: Final = "iso"
+#: Characters; no date has as many. What was parsed is remembered by its text.
+LONGEST: Final = 64
 
 UNITS: Final = {
     "minute": timedelta(minutes=1),
@@ -51,6 +53,9 @@ class Calendar:
         Raises:
             ValueError: not a date.
         """
+        text = text.strip()
+        if len(text) > LONGEST:
+            raise ValueError("not a date")
         return _stored(text, "UTC" if self.format == ISO else self.zone, self.format == ISO)
 
     def show(self, stored: str) -> str:
@@ -86,7 +91,7 @@ class Calendar:
 # A client sends all dates of a row with every edit of it, so the same few come again.
 @lru_cache(maxsize=4096)
 def _stored(text: str, zone: str, seconds: bool) -> str:
-    moment = _read(text.strip())
+    moment = _read(text)
     if moment.tzinfo is not None:
         try:
             moment = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)

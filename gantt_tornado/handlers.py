@@ -12,13 +12,14 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NoReturn
 from xml.sax.saxutils import quoteattr
 
 import orjson
 from tornado import web
+from tornado.iostream import StreamClosedError
 
-from gantt_tornado import protocol, requests
+from gantt_tornado import protocol, redaction, requests
 from gantt_tornado.auth import Role, User
 from gantt_tornado.backend import ACTIONS, Backend, Write, known
 from gantt_tornado.dates import Calendar
@@ -40,7 +41,62 @@ MOST_HISTORY: Final = 500
 FLUSH_EVERY: Final = 1 << 20
 
 
-class Handler(web.RequestHandler):
+@web.stream_request_body
+class Bounded(web.RequestHandler):
+    """Takes no body of any size for any time, also where none is wanted.
+
+    Tornado would collect 100 MB for a handler that does not stream, before the handler is
+    asked. A request that will be refused is read to its end first, see
+    :class:`~gantt_tornado.requests.Body`. What the log says of it holds no token.
+    """
+
+    _body: Body | None = None
+
+    #: Bytes and seconds.
+    longest_body: int = 0
+    body_timeout: float = 60
+
+    async def prepare(self) -> None:
+        self._body = Body(self.request, self.longest_body, self.body_timeout)
+        if self._body.is_hopeless and "Expect" in self.request.headers:
+            # It asks before it sends.
+            raise requests.too_large(self.longest_body)
+
+    def data_received(self, chunk: bytes) -> None:
+        assert self._body is not None
+        if not self._body.take(chunk) and not self._finished:
+            error = requests.too_large(self.longest_body)
+            self.send_error(exc_info=(type(error), error, None))
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        if self._body is not None:
+            self._body.end()
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        super().send_error(error.status if isinstance(error, GanttError) else status_code, **kwargs)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        if isinstance(value, GanttError):
+            # The access log has a line for it, and the writer one where a store failed.
+            said = redaction.cut(value.detail or value.message)
+            log.debug("%s: %s", self._request_summary(), said)
+        elif isinstance(value, web.HTTPError):
+            # Tornado's own line quotes the argument that cannot be read.
+            log.debug("%s: %s", self._request_summary(), value.reason or value.status_code)
+        elif isinstance(value, StreamClosedError):
+            log.debug("%s: the client hung up", self._request_summary())
+        else:
+            # Tornado's own line would repeat the URL with its token.
+            log.error("failed: %s", self._request_summary(), exc_info=(typ, value, tb))
+
+    def _request_summary(self) -> str:
+        # Tornado's log lines carry the URL, and on a socket the URL carries the token.
+        return requests.summary(self.request)
+
+
+class Handler(Bounded):
     """Who asks, whether they may, and how an error is told.
 
     A subclass states in ``roles`` who may use each verb that it has; None lets everybody
@@ -53,11 +109,26 @@ class Handler(web.RequestHandler):
 
     def initialize(self, backend: Backend) -> None:
         self.backend = backend
+        self.body_timeout = backend.config.body_timeout
         self.user = None
         # They were set before the backend was known, and with it the listed origins.
         self.set_default_headers()
 
     async def prepare(self) -> None:
+        try:
+            await super().prepare()
+            await self.admit()
+        except GanttError as error:
+            if "Expect" in self.request.headers:
+                raise
+            self._refuse_later(error)
+
+    async def admit(self) -> None:
+        """See who asks, and whether they may.
+
+        Raises:
+            GanttError: they may not. It is told when the body has come to its end.
+        """
         method = self.request.method or ""
         if method == "OPTIONS" or method not in self.roles:
             return
@@ -65,6 +136,15 @@ class Handler(web.RequestHandler):
             requests.check_same_origin(self.backend, self.request)
         self.user = await self.authenticated()
         self.require(self.roles[method])
+
+    def _refuse_later(self, error: GanttError) -> None:
+        # Without what it holds of this handler, or the two would keep each other alive.
+        error = error.with_traceback(None)
+
+        def refuse(*_path: str) -> NoReturn:
+            raise error
+
+        setattr(self, (self.request.method or "").lower(), refuse)
 
     def check_xsrf_cookie(self) -> None:
         """The stock client sends no such cookie back; the origin is checked instead."""
@@ -122,25 +202,11 @@ class Handler(web.RequestHandler):
         """What the body of an error answer says."""
         return requests.error_body(status, error)
 
-    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        super().send_error(error.status if isinstance(error, GanttError) else status_code, **kwargs)
-
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, GanttError) and error.retry_after is not None:
             self.set_header("Retry-After", str(error.retry_after))
         self.answer(orjson.dumps(self.error_body(status_code, error)))
-
-    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if isinstance(value, GanttError):
-            # The access log has a line for it, and the writer one where a store failed.
-            log.debug("%s: %s", self._request_summary(), value.detail or value.message)
-        elif isinstance(value, web.HTTPError):
-            super().log_exception(typ, value, tb)
-        else:
-            # Tornado's own line would repeat the URL with its token.
-            log.error("failed: %s", self._request_summary(), exc_info=(typ, value, tb))
 
     def compute_etag(self) -> None:
         """No digest of the body: what has a version states it."""
@@ -149,30 +215,27 @@ class Handler(web.RequestHandler):
         self.set_header("Content-Type", content_type)
         self.finish(body)
 
-    def _request_summary(self) -> str:
-        # Tornado's log lines carry the URL, and on a socket the URL carries the token.
-        return requests.summary(self.request)
-
 
 class NoSuchRoute(Handler):
     """What is left under ``/data``."""
 
     roles: ClassVar = {}
 
-    async def prepare(self) -> None:
+    async def admit(self) -> None:
         raise NotFound("There is nothing at this address.")
 
 
-@web.stream_request_body
 class BodyHandler(Handler):
     """Has a body."""
 
-    async def prepare(self) -> None:
-        self.body = Body(self.request, self.backend.config.max_body)
-        await super().prepare()
+    def initialize(self, backend: Backend) -> None:
+        super().initialize(backend)
+        self.longest_body = backend.config.max_body
 
-    def data_received(self, chunk: bytes) -> None:
-        self.body.take(chunk)
+    @property
+    def body(self) -> Body:
+        assert self._body is not None
+        return self._body
 
     async def fields(self, entity: str) -> dict[str, Any]:
         """An item's fields in the body, from JSON or a form."""
@@ -254,7 +317,13 @@ class DataHandler(BodyHandler):
             self.write(chunk)
             waiting += len(chunk)
             if waiting >= FLUSH_EVERY:
-                await self.flush()
+                try:
+                    await asyncio.wait_for(self.flush(), self.body_timeout)
+                except TimeoutError:
+                    # It would keep a plan of long ago in memory for as long as it likes.
+                    log.debug("a load is read too slowly: %s", self._request_summary())
+                    self.request.connection.stream.close()  # type: ignore[union-attr]
+                    return
                 waiting = 0
 
     head = get

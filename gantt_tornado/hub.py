@@ -34,6 +34,8 @@ CROWDED: Final = 32
 #: Bytes of events in a window, but for one event that is larger alone. What thousands of rows
 #: of one write say goes in many windows: in one it would be more than may wait for a client.
 LARGEST: Final = 512 << 10
+#: Channels of a stock page. Such sets are shared; larger ones would fill the memory.
+FEW: Final = 8
 #: Seconds within which a replay has been drawn, and requests of that time were answered.
 DRAWN: Final = 3.0
 #: Replays kept for others who ask for the same.
@@ -192,7 +194,7 @@ class Hub:
                 self._try(listener.replay, missed)
         subscriptions = self._listeners.setdefault(listener, _Subscriptions())
         channels = subscriptions.channels | {channel}
-        subscriptions.channels = _one(channels)
+        subscriptions.channels = _one(channels) if len(channels) <= FEW else channels
         self._alike = None
         subscriptions.had[channel] = self._joined = self._plan.version
 
@@ -214,6 +216,7 @@ class Hub:
         if subscriptions is None:
             return
         subscriptions.channels -= {channel}
+        subscriptions.had.pop(channel, None)
         self._alike = None
         if not subscriptions.channels:
             del self._listeners[listener]

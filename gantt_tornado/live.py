@@ -12,26 +12,29 @@ import secrets
 from typing import Any, ClassVar, Final
 
 import orjson
-from tornado import websocket
+from tornado import web, websocket
 
 from gantt_tornado import protocol
 from gantt_tornado.acks import page_url
 from gantt_tornado.auth import Role
 from gantt_tornado.backend import Backend
-from gantt_tornado.errors import BadRequest, Forbidden, TooLarge
-from gantt_tornado.handlers import Handler
+from gantt_tornado.errors import BadRequest, Forbidden
+from gantt_tornado.handlers import BodyHandler, Handler
 from gantt_tornado.hub import Send
 from gantt_tornado.outlet import Outlet
 from gantt_tornado.protocol import Call, Subscribe, Unsubscribe
 from gantt_tornado.requests import LONGEST_DEVICE, host_of
+from gantt_tornado.rpc import refused
 
 log = logging.getLogger(__name__)
 
 #: Channels that one connection may join.
 MOST_CHANNELS: Final = 100
+#: Frames with calls that one connection may have carried out at a time.
+MOST_UNDER_WAY: Final = 20
 
 
-class LiveHandler(Handler, websocket.WebSocketHandler):
+class LiveHandler(BodyHandler, websocket.WebSocketHandler):
     """``GET`` and ``POST /api/v1``, and a client's socket: a listener of the hub."""
 
     roles: ClassVar = {"GET": Role.viewer, "POST": Role.viewer}
@@ -44,13 +47,15 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         self._ended = False
         self._channels: set[str] = set()
         self._tab = ""
+        self._calls: set[asyncio.Task[None]] = set()
+        self._hung_up = False
         self._outlet: Outlet | None = None
 
     # Handshake and calls.
 
-    async def prepare(self) -> None:
+    async def admit(self) -> None:
         if not self._upgrades():
-            await super().prepare()
+            await super().admit()
             return
         origin = self.request.headers.get("Origin")
         if origin is not None and not self.check_origin(origin) and not host_of(origin):
@@ -67,6 +72,10 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
     async def get(self) -> None:
         if self._upgrades():
             await self._pass_the_door()
+            if self._hung_up:
+                # There is nobody to be answered.
+                self._auto_finish = False
+                return
             await super(Handler, self).get()
         else:
             self.backend.acks.greeted(page_url(self.request.uri or ""))
@@ -79,11 +88,8 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         return super().error_body(status, error)
 
     async def post(self) -> None:
-        limit = self.backend.config.max_body
-        if len(self.request.body) > limit:
-            raise TooLarge(f"More than {limit >> 10} KiB.")
         try:
-            calls = orjson.loads(self.request.body)
+            calls = orjson.loads(self.body.read())
         except orjson.JSONDecodeError as error:
             raise BadRequest(f"The body is not JSON: {error}.") from None
         if not isinstance(calls, list):
@@ -118,6 +124,9 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
             return
         assert self.ws_connection is not None and self.ws_connection.stream is not None
         stream, limit = self.ws_connection.stream, self.backend.config.max_unsent
+        if stream.closed():
+            # The answer to its upgrade found nobody; what follows here sees that too.
+            return
         self._outlet = Outlet(stream, limit, self._too_slow)
         # Small frames are what this socket is for; do not hold them back for more.
         self.set_nodelay(True)
@@ -147,11 +156,28 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
                 self._channels.discard(name)
                 self.backend.hub.unsubscribe(self, name)
             case Call(calls):
-                assert self.user is not None
-                results = await self.backend.services.call(calls, self.user)
-                self.send(protocol.websocket_frame(protocol.result(results)))
+                await self._call(calls)
             case ignored:
                 log.debug("ignored a frame of %d characters: %s", len(message), ignored)
+
+    async def _call(self, calls: list[Any]) -> None:
+        """Begin to carry out calls, beside whatever else the page says: a slow one would
+        hold up its pongs, and the page would be taken for dead."""
+        if len(self._calls) >= MOST_UNDER_WAY:
+            self._answer(refused(calls, "too many calls are under way"))
+            return
+        task = asyncio.create_task(self._carry_out(calls))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        # What waits for nothing is answered before the next frame is read.
+        await asyncio.sleep(0)
+
+    async def _carry_out(self, calls: list[Any]) -> None:
+        assert self.user is not None
+        self._answer(await self.backend.services.call(calls, self.user))
+
+    def _answer(self, results: list[dict[str, Any]]) -> None:
+        self.send(protocol.websocket_frame(protocol.result(results)))
 
     @property
     def _page(self) -> str:
@@ -187,9 +213,16 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
             seq = int(data)
             self.backend.acks.arrived(self._page, self, self._asked[seq], seq)
 
+    def on_connection_close(self) -> None:
+        self._hung_up = True
+        # Of Tornado's two, the socket's knows nothing of a body that is waited for.
+        web.RequestHandler.on_connection_close(self)
+        super().on_connection_close()
+
     def on_close(self) -> None:
         self._end()
-        self.backend.disconnected(self)
+        if self._outlet is not None:
+            self.backend.disconnected(self)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Say goodbye; whoever does not answer is cut off after some seconds."""
@@ -210,6 +243,8 @@ class LiveHandler(Handler, websocket.WebSocketHandler):
         self._ended = True
         if self._outlet is not None:
             self._outlet.end()
+        for task in self._calls:
+            task.cancel()
 
     def _too_slow(self) -> None:
         log.info("a client reads too slowly and is disconnected: %s", self._request_summary())

@@ -6,19 +6,22 @@ Used by Tornado's RequestHandlers and by the shorter way of a ``PUT``.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from http.client import responses
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from tornado.httputil import HTTPServerRequest
 
-from gantt_tornado import protocol, text
+from gantt_tornado import protocol, redaction, text
 from gantt_tornado.auth import User
 from gantt_tornado.backend import Backend, known
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, TooLarge
 from gantt_tornado.journal import Author
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -34,6 +37,9 @@ LARGE: Final = 32 << 10
 LONGEST_ID: Final = 200
 #: A ``Remote-Device`` is a UUID; what is longer is cut.
 LONGEST_DEVICE: Final = 64
+#: Bytes beyond its limit up to which a body is read, only to be refused where the client
+#: can read the refusal.
+MOST_DROPPED: Final = 16 << 20
 
 
 class Body:
@@ -41,21 +47,49 @@ class Body:
 
     A larger one runs out before it is refused: an answer while the client still sends
     would be lost in the reset of the connection, and the client would take its row for
-    saved.
+    saved. But nobody is listened to without end: a body that is larger by more than
+    :data:`MOST_DROPPED` is answered where it has got to, and one that takes longer than
+    ``patience`` seconds ends the connection.
     """
 
-    def __init__(self, request: HTTPServerRequest, limit: int) -> None:
+    def __init__(self, request: HTTPServerRequest, limit: int, patience: float) -> None:
         self._limit = limit
         self._received = 0
         self._chunks: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        connection: Any = request.connection
         # Tornado's own limit would end the connection without an answer.
-        assert request.connection is not None
-        request.connection.set_max_body_size(1 << 40)  # type: ignore[attr-defined]
+        connection.set_max_body_size(1 << 40)
+        self._announced = protocol.number(request.headers.get("Content-Length", ""))
+        if self._announced is None:
+            # In chunks, if there is one.
+            connection.set_body_timeout(patience)
+        elif self._announced > 0:
+            # Tornado's own watch makes a task for each body, which a PUT would feel.
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(patience, self._late, connection)
 
-    def take(self, chunk: bytes) -> None:
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it is announced as larger than the limit."""
+        return self._announced is not None and self._announced > self._limit
+
+    def take(self, chunk: bytes) -> bool:
+        """Take a piece. Returns whether more of it shall be waited for."""
         self._received += len(chunk)
         if self._received <= self._limit:
             self._chunks.append(chunk)
+        else:
+            self._chunks.clear()
+        if self._received == self._announced:
+            self.end()
+        return self._received <= self._limit + MOST_DROPPED
+
+    def end(self) -> None:
+        """Nothing more is waited for: it is here, or the connection is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def read(self) -> bytes:
         """The whole body.
@@ -64,8 +98,17 @@ class Body:
             TooLarge: it was more than the limit.
         """
         if self._received > self._limit:
-            raise TooLarge(f"This is too large to be saved: more than {self._limit >> 10} KiB.")
+            raise too_large(self._limit)
         return b"".join(self._chunks)
+
+    def _late(self, connection: Any) -> None:
+        log.debug("a body took too long: %d bytes of %d", self._received, self._announced)
+        self._timer = None
+        connection.stream.close()
+
+
+def too_large(limit: int) -> TooLarge:
+    return TooLarge(f"This is too large to be saved: more than {limit >> 10} KiB.")
 
 
 def check_same_origin(backend: Backend, request: HTTPServerRequest) -> None:
@@ -132,15 +175,9 @@ def error_body(status: int, error: BaseException | None) -> dict[str, Any]:
 
 def summary(request: HTTPServerRequest) -> str:
     """The request in a line of the log, without its token."""
-    path, mark, query = (request.uri or "").partition("?")
-    if "token" in unquote(query):
-        query = "&".join([_redacted(part) for part in query.split("&")])
-    return f"{request.method} {path}{mark}{query} ({request.remote_ip})"
-
-
-def _redacted(part: str) -> str:
-    name, found, _ = part.partition("=")
-    return f"{name}=…" if found and unquote(name) == "token" else part
+    # A method may be as long as a URL.
+    method = redaction.cut(request.method or "")
+    return f"{method} {redaction.url(request.uri or '')} ({request.remote_ip})"
 
 
 def item_id(entity: str, id: str) -> int:

@@ -5,6 +5,7 @@ Serves the handshake's ``api`` and ``data`` and the ``call`` frames of section 1
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Callable
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: Calls in one frame. The client sends what gathered in a tick; a script may try more.
 MOST_CALLS: Final = 100
+#: Characters of an unknown method's name in the answer.
+LONGEST_NAME: Final = 100
 
 
 class Services:
@@ -30,7 +33,8 @@ class Services:
 
     def add(self, name: str, method: Callable[..., Any]) -> None:
         """Register ``service.method``. It is called with the caller's :class:`User` and
-        the arguments from the page; it may be a coroutine function.
+        the arguments from the page; it may be a coroutine function. One that was called
+        through a socket is cancelled when the socket closes.
 
         Raises:
             ValueError: the name is not of the form ``service.method``.
@@ -60,7 +64,7 @@ class Services:
     async def call(self, calls: list[Any], user: User) -> list[dict[str, Any]]:
         """The results of calls, in their order. A call that fails harms no other."""
         results = [await self._one(call, user) for call in calls[:MOST_CALLS]]
-        return results + [_failed(call, "too many calls at once") for call in calls[MOST_CALLS:]]
+        return results + refused(calls[MOST_CALLS:], "too many calls at once")
 
     async def _one(self, call: Any, user: User) -> dict[str, Any]:
         if not isinstance(call, dict):
@@ -68,7 +72,7 @@ class Services:
         method = self._methods.get(str(call.get("name")))
         args = call.get("args", [])
         if method is None or not isinstance(args, list):
-            return _failed(call, f"no such method: {call.get('name')}")
+            return _failed(call, f"no such method: {str(call.get('name'))[:LONGEST_NAME]}")
         try:
             data = method(user, *args)
             if inspect.isawaitable(data):
@@ -77,10 +81,21 @@ class Services:
             orjson.dumps(data)
         except GanttError as error:
             return _failed(call, error.message)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Something that the method waited for was cancelled, not the method.
+            return _failed(call, "the call failed")
         except Exception:
             log.exception("the remote call %s failed", call.get("name"))
             return _failed(call, "the call failed")
         return {"id": call.get("id", ""), "data": data, "error": ""}
+
+
+def refused(calls: list[Any], why: str) -> list[dict[str, Any]]:
+    """The results of calls that are not carried out."""
+    return [_failed(call, why) for call in calls]
 
 
 def _failed(call: Any, why: str) -> dict[str, Any]:

@@ -180,7 +180,8 @@ class Socket:
         """Make remote calls and return their results.
 
         The server carries out what a socket sends in its order, so without any call this
-        waits until all that was sent before is done.
+        waits until all that was sent before is done; but calls that wait for something run
+        beside what comes behind them.
         """
         await self.send({"action": "call", "body": calls})
         while True:

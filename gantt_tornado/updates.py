@@ -28,6 +28,7 @@ from gantt_tornado import requests
 from gantt_tornado.backend import Backend
 from gantt_tornado.errors import Forbidden, GanttError
 from gantt_tornado.handlers import EntityHandler, answer
+from gantt_tornado.redaction import cut
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ class UpdateRouter(Router):
     ) -> HTTPMessageDelegate | None:
         # An application's own sign-in wants a RequestHandler.
         if request.method != "PUT" or self._backend.authenticate is not None:
+            return None
+        if "Expect" in request.headers:
+            # It wants an answer before it sends its body.
             return None
         try:
             entity, id = (part.decode() for part in path_args)
@@ -87,16 +91,23 @@ class Update(HTTPMessageDelegate):
         self._request = request
         self._entity = entity
         self._id = id
-        self._body = requests.Body(request, backend.config.max_body)
+        self._body = requests.Body(request, backend.config.max_body, backend.config.body_timeout)
+        self._running = False
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> None:
         self._request.headers = headers
 
     def data_received(self, chunk: bytes) -> None:
-        self._body.take(chunk)
+        if not self._body.take(chunk):
+            self.finish()
 
     def finish(self) -> None:
-        self._router.run(self)
+        if not self._running:
+            self._running = True
+            self._router.run(self)
+
+    def on_connection_close(self) -> None:
+        self._body.end()
 
     async def answer(self) -> None:
         retry_after = None
@@ -105,7 +116,7 @@ class Update(HTTPMessageDelegate):
         except GanttError as error:
             status, retry_after = error.status, error.retry_after
             body = orjson.dumps(requests.error_body(status, error))
-            log.debug("%s: %s", requests.summary(self._request), error.detail or error.message)
+            log.debug("%s: %s", requests.summary(self._request), cut(error.detail or error.message))
         except Exception:
             status, body = 500, orjson.dumps(requests.error_body(500, None))
             log.exception("failed: %s", requests.summary(self._request))

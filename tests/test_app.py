@@ -1,13 +1,15 @@
 """The routes: where they are mounted, what they let in, and the page beside them."""
 
+import asyncio
 import re
 from typing import ClassVar
 
 import pytest
-from tornado import web
+from tornado import httpserver, web
+from tornado.tcpclient import TCPClient
 
 from gantt_tornado import Backend, make_app, routes
-from gantt_tornado.app import POLICY, STATIC, check_roles
+from gantt_tornado.app import POLICY, STATIC, check_roles, http_limits
 from gantt_tornado.auth import Role
 from gantt_tornado.handlers import Handler
 
@@ -256,3 +258,79 @@ class TestLog:
         await gantt.put("/data/task/99", {"text": "Dig"})
         await gantt.get()
         assert logged == [("POST", 200), ("PUT", 200), ("PUT", 404), ("GET", 200)]
+
+
+class TestLimits:
+    """Size and time, before anybody has said who they are."""
+
+    @pytest.fixture
+    def settings(self):
+        return {"idle_timeout": 0.05, "max_header": 2048}
+
+    @pytest.fixture
+    def http_server(self, io_loop, _unused_port, app, backend):
+        # In place of pytest-tornado's, which has no limits.
+        server = httpserver.HTTPServer(app, **http_limits(backend.config))
+        server.add_socket(_unused_port[0])
+        yield server
+        server.stop()
+        io_loop.run_sync(server.close_all_connections)
+
+    @pytest.fixture
+    def connect(self, http_server, http_port):
+        return lambda: TCPClient().connect("127.0.0.1", http_port)
+
+    async def ended(self, stream):
+        return await asyncio.wait_for(stream.read_until_close(), 3)
+
+    @pytest.mark.gen_test
+    async def test_a_silent_connection_ends(self, connect):
+        assert await self.ended(await connect()) == b""
+
+    @pytest.mark.gen_test
+    async def test_headers_that_never_end_end(self, connect):
+        stream = await connect()
+        await stream.write(b"GET /data HTTP/1.1\r\nHost: x\r\n")
+        assert await self.ended(stream) == b""
+
+    @pytest.mark.gen_test
+    async def test_a_connection_that_idles_after_an_answer_ends(self, connect):
+        stream = await connect()
+        await stream.write(b"GET /data HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 OK" in await self.ended(stream)
+
+    @pytest.mark.gen_test
+    async def test_a_request_may_take_longer_than_a_pause(
+        self, backend, connect, held, gantt_token
+    ):
+        stream = await connect()
+        with held():
+            token = f"Host: x\r\nRemote-Token: {gantt_token}\r\n\r\n"
+            await stream.write(f"GET /data/history HTTP/1.1\r\n{token}".encode())
+            # As many turns of the clock as end a silent connection.
+            await self.ended(await connect())
+        assert b'"history"' in await stream.read_until(b"}")
+
+    @pytest.mark.gen_test
+    async def test_a_socket_may_be_silent(self, connect, backend, gantt_token):
+        stream = await connect()
+        await stream.write(
+            f"GET /api/v1?token={gantt_token}&ws=1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        await stream.read_until(b"start")
+        await self.ended(await connect())
+        assert len(backend.connections) == 1
+        stream.close()
+
+    @pytest.mark.gen_test
+    async def test_headers_are_of_bounded_size(self, connect):
+        stream = await connect()
+        await stream.write(b"GET /data HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 5000)
+        assert await self.ended(stream) == b""
+
+    @pytest.mark.gen_test
+    async def test_little_is_read_ahead(self, backend):
+        limits = http_limits(backend.config)
+        assert limits["max_buffer_size"] < 1 << 20

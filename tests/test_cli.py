@@ -11,7 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing, suppress
+import time
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,14 @@ def launch(tmp_path, environment):
     """Start the command in an empty directory."""
     started = []
 
-    def launch(*arguments, **more):
+    def launch(*arguments, descriptors=0, **more):
+        # A shell, because what Python runs between fork and exec is not safe with threads.
+        limited = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"] if descriptors else []
         # A file, because nobody reads a pipe while the test does something else.
         path = tmp_path / f"{len(started)}.stderr"
         with path.open("w") as errors:
             process = subprocess.Popen(
-                [sys.executable, str(ROOT / "server.py"), *map(str, arguments)],
+                [*limited, sys.executable, str(ROOT / "server.py"), *map(str, arguments)],
                 cwd=tmp_path,
                 env=environment | more,
                 stdin=subprocess.DEVNULL,
@@ -166,14 +169,9 @@ class TestServing:
         serve("--config", "my.toml", "--port=0", GANTT_PORT="2", GANTT_DATABASE="sqlite:///env.db")
         assert (tmp_path / "env.db").exists() and not (tmp_path / "file.db").exists()
 
-    def test_its_log_has_no_token(self, serve):
-        server = serve("--port=0", "--log-level=debug", GANTT_TOKENS=SECRETS)
-        server.request("GET", "/data?token=very-secret-token")
-        _, errors = server.end()
-        assert "GET /data" in errors and "very-secret" not in errors
 
-
-SECRETS = '[{"token": "very-secret-token", "user": "Eve"}]'
+SECRET = "very-secret-token"
+SECRETS = f'[{{"token": "{SECRET}", "user": "Eve"}}]'
 
 
 class TestEnding:
@@ -239,6 +237,74 @@ class TestEnding:
         assert [item for item in answered if stored.get(item["id"]) != item] == []
         _, added = again.request("POST", "/data/task", TASK)
         assert added["tid"] > max(stored)
+
+
+def request_line(line):
+    return f"GET {line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+
+
+class TestLog:
+    def test_no_token_on_any_level(self, serve):
+        server = serve("--port=0", "--log-level=debug", GANTT_TOKENS=SECRETS)
+        upgrade = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        for sent in (
+            request_line(f"/data?a;token={SECRET}"),
+            request_line(f"/data?TOKEN={SECRET}"),
+            request_line(f"/data?%74oken={SECRET}"),
+            request_line(f"/data?token={SECRET}%ff"),
+            request_line(f"/index.html?token={SECRET}"),
+            request_line(f"/no/such/page?token={SECRET}"),
+            request_line(f"/api/v1?token={SECRET}&ws=1"),
+            request_line(f"/data?token={SECRET}").replace(b"GET", b"BREW"),
+            request_line(f"/data?token={SECRET}").replace(b"Host: x", b"Host: x\r\n" + upgrade),
+            b"GET /data HTTP/1.1\r\nHost: x\r\nRemote-Token: %s\1\r\n\r\n" % SECRET.encode(),
+            b"GET /data HTTP/1.1\r\nHost: x\r\n%s: %s\r\n\r\n" % ((SECRET.encode() + b"(",) * 2),
+            b"POST /data HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n" % SECRET.encode(),
+            b"POST /data HTTP/1.1\r\nHost: token=%s/\r\n\r\n" % SECRET.encode(),
+        ):
+            with closing(socket.create_connection((server.host, server.port))) as connection:
+                connection.sendall(sent)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+        _, log = server.end()
+        assert log.count("GET /data") >= 4 and "Malformed" in log
+        assert SECRET not in log
+
+    def test_no_long_line(self, serve):
+        server = serve("--port=0", "--log-level=debug")
+        with server.connect() as connection:
+            connection.request("GET", "/data?" + "x" * 20_000)
+            connection.getresponse().read()
+        _, log = server.end()
+        assert max(map(len, log.splitlines())) < 1000
+
+
+class TestDescriptors:
+    def test_without_any_left_new_connections_wait_and_old_ones_go_on(self, serve):
+        server = serve("--port=0", descriptors=128)
+        with server.connect() as inside, ExitStack() as crowd:
+            assert server.request_on(inside, "POST", "/data/task", TASK)[0] == 200
+            for _ in range(150):
+                crowd.enter_context(socket.create_connection((server.host, server.port)))
+            path = server.process.errors
+            while "no connection is let in" not in path.read_text():
+                time.sleep(0.01)
+            assert server.request_on(inside, "POST", "/data/task", TASK)[0] == 200
+            inside.request("GET", "/index.html")
+            assert b"<script" in inside.getresponse().read()
+            crowd.close()
+            assert server.request("GET", "/data")[0] == 200
+        status, log = server.end()
+        assert (status, log.count("ERROR")) == (0, 1) and len(log) < 20_000
+
+    def test_there_are_as_many_as_the_system_allows(self, serve):
+        server = serve("--port=0")
+        limits = Path(f"/proc/{server.process.pid}/limits")
+        if not limits.exists():
+            pytest.skip("the system does not show another process's limits")
+        (line,) = [each for each in limits.read_text().splitlines() if "open files" in each]
+        assert line.split()[3] == line.split()[4]
 
 
 class TestRefusing:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gantt_tornado.dates import DAY_FIRST, ISO, MINUTES, Calendar, complete
+from gantt_tornado.dates import DAY_FIRST, ISO, MINUTES, Calendar, _stored, complete
 from tests import support  # noqa: F401  (the profile of hypothesis)
 
 FORMATS = (MINUTES, DAY_FIRST, ISO)
@@ -227,3 +227,19 @@ def test_in_minutes_the_three_dates_always_agree(start: int, minutes: int) -> No
     first = calendar.end("2000-01-01 00:00:00", start)
     done = complete(calendar, {}, {"start_date": first, "duration": minutes}, {"duration"})
     assert calendar.end(done["start_date"], done["duration"]) == done["end_date"]
+
+
+def test_a_date_among_blanks_is_remembered_without_them() -> None:
+    calendar = Calendar()
+    _stored.cache_clear()
+    for blanks in range(3):
+        calendar.parse(" " * 1_000_000 * blanks + "2030-01-07 08:00")
+    assert _stored.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize("text", ["2030-01-07 " + "0" * 1_000_000, "07-01-2030 " + "8" * 60])
+def test_what_is_longer_than_any_date_is_not_remembered(text: str) -> None:
+    _stored.cache_clear()
+    with pytest.raises(ValueError, match="not a date"):
+        Calendar().parse(text)
+    assert _stored.cache_info().misses == 0

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from tornado.netutil import add_accept_handler
 
-from gantt_tornado.entrance import AT_ONCE, Entrance, entrances
+from gantt_tornado import entrance as entrance_module
+from gantt_tornado.entrance import AT_ONCE, Entrance, entrances, raise_limit
 
 
 @pytest.fixture
@@ -61,3 +66,117 @@ def test_who_comes_in_can_talk(stack: ExitStack, entrance: Entrance) -> None:
     caller.sendall(b"hello")
     assert inside.recv(5) == b"hello"
     assert not isinstance(inside, Entrance)
+
+
+class Host:
+    """Lets connections in as Tornado does, on a loop."""
+
+    def __init__(self, entrance: Entrance) -> None:
+        self.inside: list[socket.socket] = []
+        self.came = asyncio.Event()
+        self.tries = 0
+        entrance._check_room = self.look(entrance._check_room)  # type: ignore[method-assign]
+        self.stop = add_accept_handler(entrance, self.let_in)
+
+    def look(self, check: Any) -> Any:
+        def looked() -> None:
+            self.tries += 1
+            check()
+
+        return looked
+
+    def let_in(self, connection: socket.socket, _address: object) -> None:
+        self.inside.append(connection)
+        self.came.set()
+
+    async def someone(self) -> socket.socket:
+        await asyncio.wait_for(self.came.wait(), 3)
+        self.came.clear()
+        return self.inside.pop()
+
+
+@pytest.fixture
+def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entrance_module, "PAUSE", 0.01)
+
+
+def free_descriptor() -> int:
+    with socket.socket() as probe:
+        return probe.fileno()
+
+
+def test_without_room_nobody_comes_in_until_somebody_goes(
+    stack: ExitStack, entrance: Entrance, caplog: pytest.LogCaptureFixture, short_pause: None
+) -> None:
+    async def scene() -> None:
+        host = Host(entrance)
+        knock(stack, entrance, 1)
+        (await host.someone()).close()
+        # What is free for the caller is the last; it takes it before it is let in.
+        entrance._limit = free_descriptor()
+        knock(stack, entrance, 1)
+        while host.tries < 6:
+            await asyncio.sleep(0.005)
+        assert host.inside == []
+        entrance._limit = 1 << 20
+        (await host.someone()).close()
+        host.stop()
+
+    asyncio.run(scene())
+    assert len([line for line in caplog.records if line.levelname == "ERROR"]) == 1
+
+
+def test_a_pause_takes_no_turns_of_the_loop(stack: ExitStack, entrance: Entrance) -> None:
+    async def scene() -> None:
+        host = Host(entrance)
+        entrance._limit = 0
+        knock(stack, entrance, 1)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert host.tries == 1
+        host.stop()
+
+    asyncio.run(scene())
+
+
+def test_an_entrance_that_was_closed_in_a_pause_stays_closed(
+    stack: ExitStack, entrance: Entrance, short_pause: None
+) -> None:
+    async def scene() -> None:
+        host = Host(entrance)
+        entrance._limit = 0
+        knock(stack, entrance, 1)
+        while not host.tries:
+            await asyncio.sleep(0)
+        host.stop()
+        entrance.close()
+        await asyncio.sleep(0.03)
+
+    asyncio.run(scene())
+
+
+def test_some_descriptors_are_kept_for_others() -> None:
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    (entrance,) = entrances([socket.create_server(("127.0.0.1", 0))])
+    assert isinstance(entrance, Entrance)
+    with entrance:
+        assert most * 3 // 4 < entrance._limit < most
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux sees to that")
+def test_who_takes_nothing_is_cut_off_after_some_time(stack: ExitStack) -> None:
+    (entrance,) = entrances([socket.create_server(("127.0.0.1", 0))], patience=1.5)
+    stack.enter_context(entrance)
+    knock(stack, entrance, 1)
+    inside = stack.enter_context(entrance.accept()[0])
+    assert inside.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1500
+
+
+def test_the_limit_of_the_shell_is_raised() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] - 1, before[1]))
+    try:
+        raise_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

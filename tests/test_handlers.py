@@ -10,7 +10,9 @@ from tornado.httpclient import HTTPRequest
 from tornado.iostream import StreamClosedError
 from tornado.tcpclient import TCPClient
 
+from gantt_tornado import requests
 from gantt_tornado.errors import Unavailable
+from gantt_tornado.handlers import Bounded
 
 pytestmark = pytest.mark.gen_test
 
@@ -1482,3 +1484,121 @@ async def test_a_connection_carries_one_request_after_another(gantt):
     assert (
         received.index(b'"text":"A"') < received.index(b'"text":"B"') < received.index(b'"seq":3')
     )
+
+
+ANYWHERE = [
+    ("POST", "/data/task"),
+    ("PUT", "/data/task/1"),
+    ("POST", "/api/v1"),
+    ("POST", "/data/undo/1"),
+    ("GET", "/data"),
+    ("GET", "/data/history"),
+    ("POST", "/data/no/such/route"),
+    ("GET", "/index.html"),
+    ("POST", "/"),
+    ("DELETE", "/no/such/file"),
+]
+everywhere = pytest.mark.parametrize("method, path", ANYWHERE)
+
+
+async def begin(gantt, method, path, *headers):
+    """A connection on which the headers of a request were sent."""
+    stream = await connect(gantt)
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers, "", ""]
+    await stream.write("\r\n".join(lines).encode())
+    return stream
+
+
+async def told(stream):
+    """The status of an answer and what it says, on a connection that the server ends."""
+    answer = await asyncio.wait_for(stream.read_until_close(), 3)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+class TestBodies:
+    """No body is of any size or takes any time, wherever it is sent."""
+
+    @pytest.fixture
+    def settings(self):
+        return {"max_body": 2048}
+
+    @pytest.fixture
+    def drops(self, monkeypatch):
+        """A server that reads little of what it refuses."""
+        monkeypatch.setattr(requests, "MOST_DROPPED", 10_000)
+
+    @everywhere
+    async def test_a_body_without_an_end_is_answered(self, gantt, drops, method, path):
+        stream = await begin(gantt, method, path, "Content-Length: 100000000000")
+        await stream.write(b"x" * 20_000)
+        # Nobody has said who they are.
+        assert (await told(stream))[0] in (403, 413)
+
+    @everywhere
+    async def test_chunks_without_an_end_are_answered(self, gantt, drops, method, path):
+        stream = await begin(gantt, method, path, "Transfer-Encoding: chunked")
+        await stream.write((b"1000\r\n" + b"x" * 0x1000 + b"\r\n") * 5)
+        assert (await told(stream))[0] in (403, 413)
+
+    async def test_the_answer_is_one_that_the_client_reads(self, gantt, drops):
+        stream = await begin(gantt, "POST", "/data/undo/1", "Content-Length: 100000000000")
+        await stream.write(b"x" * 20_000)
+        assert orjson.loads((await told(stream))[1])["action"] == "error"
+
+    @everywhere
+    async def test_who_asks_before_sending_is_told_before_sending(self, gantt, method, path):
+        stream = await begin(gantt, method, path, "Content-Length: 1000000", "Expect: 100-continue")
+        assert (await told(stream))[0] in (403, 404, 413)
+
+    async def test_who_asks_and_may_send_is_told_to_go_on(self, gantt):
+        token = f"Remote-Token: {gantt.headers['Remote-Token']}"
+        body = b'{"text":"x","start_date":"2030-01-07","duration":1}'
+        stream = await begin(
+            gantt,
+            "POST",
+            "/data/task",
+            token,
+            f"Content-Length: {len(body)}",
+            "Expect: 100-continue",
+        )
+        await stream.read_until(b"100 (Continue)\r\n\r\n")
+        await stream.write(body)
+        await stream.read_until(b'"action":"inserted"')
+        stream.close()
+
+    @pytest.mark.parametrize(
+        "method, path",
+        [("POST", "/data/task"), ("POST", "/data/undo/1"), ("POST", "/data/x/y/z"), ("POST", "/")],
+    )
+    async def test_a_refused_request_leaves_its_connection_usable(self, gantt, method, path):
+        # It was read to its end, so nothing of its answer was lost in a reset.
+        stream = await begin(gantt, method, path, "Content-Length: 500000")
+        await stream.write(b"x" * 500_000)
+        await stream.write(b"GET /data HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        status, rest = await told(stream)
+        assert status >= 400 and b'"tasks"' in rest
+
+    async def test_a_client_that_goes_while_it_sends_leaves_nothing_waiting(self, gantt, caplog):
+        for method, path in ANYWHERE:
+            stream = await begin(gantt, method, path, "Content-Length: 1000")
+            await stream.write(b"x" * 10)
+            stream.close()
+        assert (await gantt.get()).status == 200
+        assert [line.getMessage() for line in caplog.records if line.levelno > 20] == []
+
+
+class TestSlowBodies:
+    @pytest.fixture
+    def settings(self, monkeypatch):
+        monkeypatch.setattr(Bounded, "body_timeout", 0.05)
+        return {"body_timeout": 0.05}
+
+    @everywhere
+    @pytest.mark.parametrize("length", ["Content-Length: 10", "Transfer-Encoding: chunked"])
+    async def test_a_body_that_stops_half_way_ends_the_connection(
+        self, gantt, method, path, length
+    ):
+        stream = await begin(gantt, method, path, length)
+        await stream.write(b"5\r\nabc")
+        assert await asyncio.wait_for(stream.read_until_close(), 3) == b""

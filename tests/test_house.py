@@ -23,7 +23,7 @@ LAYERS = (
         *("auth", "rpc", "demo", "loads"),
     },
     {"backend"},
-    {"requests", "outlet", "handlers", "live", "updates"},
+    {"redaction", "requests", "outlet", "handlers", "live", "updates"},
     {"entrance", "app", "cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gantt_tornado import hub as hub_module
-from gantt_tornado.hub import CROWDED, Audience, Event, Hub, framed, reduced
+from gantt_tornado.hub import CROWDED, FEW, Audience, Event, Hub, _one, framed, reduced
 from gantt_tornado.plan import Plan
 from tests.support import Driven
 
@@ -339,6 +339,30 @@ def test_a_page_that_unsubscribed_hears_no_more() -> None:
         hub.unsubscribe(page, "tasks")
         hub.publish([number(1), number(2, channel="links")])
         assert page.had == [2]
+
+    run(scene())
+
+
+def test_channels_that_a_page_left_take_no_memory() -> None:
+    async def scene() -> None:
+        page = Page()
+        hub = hub_of(page)
+        for name in range(100):
+            hub.subscribe(page, f"{name}")
+            hub.unsubscribe(page, f"{name}")
+        assert hub._listeners[page].had.keys() == {"tasks"}
+
+    run(scene())
+
+
+def test_sets_of_many_channels_are_not_kept_for_others() -> None:
+    async def scene() -> None:
+        page = Page()
+        hub = hub_of(page)
+        _one.cache_clear()
+        for name in range(30):
+            hub.subscribe(page, f"{name}")
+        assert _one.cache_info().currsize < FEW
 
     run(scene())
 

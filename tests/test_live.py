@@ -11,6 +11,10 @@ from tornado.httpclient import HTTPClientError
 from tornado.iostream import IOStream
 from tornado.websocket import WebSocketClosedError
 
+from gantt_tornado import Role, User
+from gantt_tornado.backend import AT_ONCE
+from gantt_tornado.live import MOST_UNDER_WAY
+
 pytestmark = pytest.mark.gen_test
 
 DATES = {"start_date": "2030-01-07 00:00", "duration": 2}
@@ -451,6 +455,165 @@ class TestCalls:
         socket = await listen()
         calls = [self.call("echo", id=str(number)) for number in range(150)]
         assert len(await socket.call(*calls)) == 150
+
+
+class TestSlowCalls:
+    """Calls run beside whatever else their socket says."""
+
+    @pytest.fixture
+    def gate(self):
+        return asyncio.Event()
+
+    @pytest.fixture
+    def ended(self):
+        """How calls ended, in their order."""
+        return []
+
+    @pytest.fixture
+    def backend(self, backend, gate, ended):
+        async def wait(user):
+            try:
+                await gate.wait()
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+                raise
+            ended.append("through")
+
+        backend.services.add("test.wait", wait)
+        backend.services.add("test.tell", lambda user: backend.publish("news", {"type": "new"}))
+        return backend
+
+    def call(self, name, id="1"):
+        return {"action": "call", "body": [{"id": id, "name": f"test.{name}", "args": []}]}
+
+    async def test_a_slow_call_holds_up_no_subscription_and_no_event(self, backend, listen, gate):
+        socket = await listen()
+        await socket.send(self.call("wait"))
+        await socket.subscribe("news")
+        backend.publish("news", {"type": "new"})
+        await socket.event("new")
+        gate.set()
+        assert (await socket.frame())["action"] == "result"
+
+    async def test_a_slow_call_holds_up_no_pong(self, gantt, gate):
+        socket = await raw(gantt, orjson.dumps(self.call("wait")).decode())
+        await socket.write(bytes([0x89, 0x80, 0, 0, 0, 0]))
+        await socket.read_until(bytes([0x8A, 0]))
+        socket.close()
+
+    async def test_a_quick_call_overtakes_a_slow_one(self, listen, gate):
+        socket = await listen()
+        await socket.send(self.call("wait", id="slow"))
+        assert await socket.call() == []
+        gate.set()
+        assert (await socket.frame())["body"][0]["id"] == "slow"
+
+    async def test_what_waits_for_nothing_is_done_before_what_comes_behind_it(self, backend, gantt):
+        subscribe = {"action": "subscribe", "name": "news"}
+        frames = [self.call("tell"), subscribe, self.call("wait")]
+        socket = await raw(gantt, *(orjson.dumps(frame).decode() for frame in frames))
+        backend.services.add("test.end", lambda user: None)
+        await socket.write(masked(orjson.dumps(self.call("end", id="last")).decode()))
+        received = await socket.read_until(b'"id":"last"')
+        assert b"event" not in received
+        socket.close()
+
+    async def test_only_so_many_are_under_way(self, listen, gate):
+        socket = await listen()
+        for number in range(MOST_UNDER_WAY + 1):
+            await socket.send(self.call("wait", id=str(number)))
+        refused = await socket.frame()
+        assert refused["body"][0]["id"] == str(MOST_UNDER_WAY) and refused["body"][0]["error"]
+        gate.set()
+        answered = [(await socket.frame())["body"][0] for _ in range(MOST_UNDER_WAY)]
+        assert [each["error"] for each in answered] == [""] * MOST_UNDER_WAY
+        assert await socket.call() == []
+
+    async def test_a_socket_that_closes_has_its_calls_cancelled(self, listen, ended):
+        socket = await listen()
+        await socket.send(self.call("wait"))
+        await socket.call()
+        await socket.close()
+        await until(lambda: ended)
+        assert ended == ["cancelled"]
+
+    async def test_the_shutdown_cancels_calls(self, backend, listen, ended):
+        socket = await listen()
+        await socket.send(self.call("wait"))
+        await socket.call()
+        await backend.close()
+        await until(lambda: ended)
+        assert ended == ["cancelled"]
+
+
+class TestHangingUp:
+    """Who goes before the socket is open leaves no trace in the log."""
+
+    @pytest.fixture
+    def gate(self):
+        return asyncio.Event()
+
+    @pytest.fixture
+    def asked(self):
+        """The handlers for which the application was asked who that is."""
+        return []
+
+    @pytest.fixture
+    def authenticate(self, gate, asked):
+        async def who(handler):
+            asked.append(handler)
+            await gate.wait()
+            return User("Eve", Role.editor)
+
+        return who
+
+    @pytest.fixture
+    def silence(self, caplog, http_server):
+        async def silence():
+            """Wait until the server has done with all requests, and see that nothing went wrong."""
+            await until(lambda: not http_server._connections)
+            await until(lambda: not [t for t in asyncio.all_tasks() if "_execute" in repr(t)])
+            assert [line.getMessage() for line in caplog.records if line.levelno > 20] == []
+
+        return silence
+
+    async def test_while_it_waits_for_its_turn(self, backend, gantt, gate, asked, silence):
+        gate.set()
+        for _ in range(AT_ONCE):
+            await backend.door.acquire()
+        socket = await raw(gantt)
+        await until(lambda: backend.door._waiters)
+        socket.close()
+        await until(lambda: asked[0].request.connection.stream.closed())
+        for _ in range(AT_ONCE):
+            backend.door.release()
+        await silence()
+        assert backend.connections == set()
+
+    async def test_while_the_application_looks_who_that_is(
+        self, backend, gantt, gate, asked, silence
+    ):
+        socket = await raw(gantt)
+        await until(lambda: asked)
+        socket.close()
+        gate.set()
+        await silence()
+        assert backend.connections == set()
+
+    async def test_with_a_reset_while_the_application_looks(self, gantt, gate, asked, silence):
+        socket = await raw(gantt)
+        await until(lambda: asked)
+        socket.socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+        socket.close()
+        gate.set()
+        await silence()
+
+    async def test_with_a_subscription_before_it_was_open(self, gantt, gate, asked, silence):
+        socket = await raw(gantt, '{"action":"subscribe","name":"tasks"}')
+        await until(lambda: asked)
+        socket.close()
+        gate.set()
+        await silence()
 
 
 class TestValues:

@@ -35,9 +35,13 @@ class Connection:
 
     context = None
     limit = 0
+    timeout = 0.0
 
     def set_max_body_size(self, limit: int) -> None:
         self.limit = limit
+
+    def set_body_timeout(self, timeout: float) -> None:
+        self.timeout = timeout
 
 
 def request(uri: str = "/", **headers: str) -> HTTPServerRequest:
@@ -61,31 +65,31 @@ def test_the_log_has_no_token(query: str) -> None:
     assert "secret" not in summary(request(f"/data?{query}"))
 
 
-@pytest.mark.parametrize("uri", ["/data", "/data?a=1", "/data?mytoken=1", "/data?token"])
+@pytest.mark.parametrize("uri", ["/data", "/data?a=1", "/data?token"])
 def test_the_log_has_the_rest(uri: str) -> None:
     assert summary(request(uri)) == f"PUT {uri} (192.0.2.1)"
 
 
 def test_a_body_comes_in_pieces() -> None:
-    body = Body(request(), 10)
+    body = Body(request(), 10, 60)
     for chunk in (b"abc", b"", b"def"):
         body.take(chunk)
     assert body.read() == b"abcdef"
 
 
 def test_a_body_up_to_the_limit_is_read() -> None:
-    body = Body(request(), 3)
+    body = Body(request(), 3, 60)
     body.take(b"abc")
     assert body.read() == b"abc"
 
 
 def test_a_body_beyond_the_limit_is_refused_and_not_kept() -> None:
-    body = Body(request(), 3)
+    body = Body(request(), 3, 60)
     for _ in range(3):
         body.take(b"abc")
     with pytest.raises(TooLarge):
         body.read()
-    assert body._chunks == [b"abc"]
+    assert body._chunks == []
 
 
 @pytest.mark.parametrize("origin", ["http://here.example", "https://listed.example"])

@@ -1,0 +1,73 @@
+"""What the log may hold of a request: no token, and nothing long.
+
+A socket's URL carries the token, because a browser can send no header with it, and
+``/data`` may be asked with one. Whoever asks writes the URL as they like: with ``;`` for
+``&``, with percent-encoded letters, or 60 KB of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Final
+from urllib.parse import unquote
+
+#: Characters of a URL, or of a message that quotes a client, in a line of the log.
+LONGEST: Final = 300
+#: Tornado's loggers whose lines quote what came in.
+LOGGERS: Final = ("tornado.general", "tornado.application")
+
+_TOKEN = re.compile(r"(token).+", re.IGNORECASE)
+
+
+def cut(text: str) -> str:
+    """Text of a client's, as much of it as a line of the log may hold."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
+
+
+def url(uri: str) -> str:
+    """A request's URL without its token."""
+    # Cut first: what follows would take its time with a long one.
+    shown = cut(uri)
+    if "token" not in _decoded(shown).lower():
+        return shown
+    return re.sub(r"[^?&]+", lambda part: _without_token(part[0]), shown)
+
+
+def _without_token(part: str) -> str:
+    if "token" not in _decoded(part).lower():
+        return part
+    # Its value may well have the word in it too.
+    name = re.split("[%=]", part, maxsplit=1)[0]
+    end = name.lower().find("token") + len("token")
+    if end < len("token"):
+        return "…"
+    return part if end == len(part) else f"{part[:end]}=…"
+
+
+def _decoded(text: str) -> str:
+    while (decoded := unquote(text)) != text:
+        text = decoded
+    return text
+
+
+class Redaction(logging.Filter):
+    """For Tornado's own loggers: a message that quotes a header or a request says what is
+    wrong, but not the words.
+
+    ``for name in LOGGERS: logging.getLogger(name).addFilter(Redaction())`` installs it.
+    The command does; an application of yours has its own logging.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redacted(record.getMessage()), None
+        return True
+
+
+def redacted(message: str) -> str:
+    """A message without what it quotes of a header, and in each line without what follows on
+    a token's name."""
+    if message.startswith("Malformed HTTP message"):
+        # The header that is quoted may be the one with the token.
+        message = re.split("['\"]", message, maxsplit=1)[0].rstrip()
+    return _TOKEN.sub(r"\1…", cut(message))
