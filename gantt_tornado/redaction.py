@@ -69,5 +69,6 @@ def redacted(message: str) -> str:
     a token's name."""
     if message.startswith("Malformed HTTP message"):
         # The header that is quoted may be the one with the token.
+        message = ": ".join(message.split(": ", 2)[:2])
         message = re.split("['\"]", message, maxsplit=1)[0].rstrip()
     return _TOKEN.sub(r"\1…", cut(message))

@@ -70,6 +70,10 @@ def test_a_url_of_percent_signs_takes_no_time() -> None:
             "400 GET /data: Invalid unicode in token: b'secret'",
             "400 GET /data: Invalid unicode in token…",
         ),
+        (
+            "Malformed HTTP message from ::1: Only integer Content-Length is allowed: secret",
+            "Malformed HTTP message from ::1: Only integer Content-Length is allowed",
+        ),
         ("Connect error on fd 7", "Connect error on fd 7"),
     ],
 )
