@@ -65,6 +65,16 @@ class Sequence:
             self._blocks.append(block)
         self._put(block, len(block.ids), id, item)
 
+    def insert_by_id(self, id: int, item: bytes) -> None:
+        """Put an item where its id belongs among ascending ones."""
+        if not self._blocks or self._blocks[-1].ids[-1] < id:
+            self.append(id, item)
+            return
+        block = max(bisect_left(self._blocks, id, key=lambda block: block.ids[0]) - 1, 0)
+        ids = self._blocks[block].ids
+        at = bisect_left(ids, id)
+        self.insert_after(ids[at - 1] if at else None, id, item)
+
     def insert_after(self, before: int | None, id: int, item: bytes) -> None:
         """Put an item behind another, or first."""
         if not self._blocks:
@@ -251,9 +261,14 @@ class Plan:
         plan._touched = dict(in_order)
         return plan
 
+    def become(self, other: Plan) -> None:
+        """Take over what another plan holds; whoever refers to this one sees it there."""
+        version = self.version + 1
+        vars(self).update(vars(other))
+        self.version = version
+
     def apply(self, change: Committed) -> None:
         """Bring the state on by one change. They must come in the order of ``seq``."""
-        self.seq = change.seq
         self.version += 1
         before = self._touched.pop(change.id, None)
         reparented = before.reparented if before else 0
@@ -271,10 +286,12 @@ class Plan:
         elif change.id in sequence:
             sequence.replace(change.id, change.wire)
         else:
-            sequence.append(change.id, change.wire)
+            sequence.insert_by_id(change.id, change.wire)
         if change.entity is not TASK:
             item = orjson.loads(change.wire) if change.wire else {}
             self._hang(change.entity, change.id, item)
+        # Last, so that no load claims to have what could not be applied.
+        self.seq = change.seq
 
     def _hang(self, entity: Entity, id: int, item: Mapping[str, Any]) -> None:
         """Note to what an item points; a deleted one is empty and points to nothing."""
@@ -384,6 +401,14 @@ class Plan:
     def stands_last(self, id: int) -> bool:
         """Whether a task is the last in its branch."""
         return self._tree.sibling(id, self._tree.index(id) + 1) is None
+
+    def adjoin(self, above: int, below: int, but: int) -> bool:
+        """Whether a task stands directly below another of its branch, if a third one that
+        may stand between them is left out."""
+        at = self._tree.index(above) + 1
+        if self._tree.sibling(above, at) == but:
+            at += 1
+        return self._tree.sibling(above, at) == below
 
     def move_value(self, id: int) -> bytes:
         """The ``move-task`` event that puts a task where it stands now."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -169,17 +170,11 @@ def changed(ops: list[Any]) -> Driven:
     return plan
 
 
-def in_order(load: dict[str, Any]) -> dict[str, Any]:
-    """Links and the like by id; a restored one stands last until the next restart."""
-    by_id = {k: sorted(v, key=lambda i: i["id"]) for k, v in load.items() if k != "seq"}
-    return {**by_id, "tasks": load["tasks"], "seq": load["seq"]}
-
-
 @given(OPS)
 def test_after_any_changes_the_plan_is_what_the_store_holds(ops: list[Any]) -> None:
     plan = changed(ops)
     stored = Plan.read(plan.store)
-    assert in_order(loaded(plan.plan)) == in_order(loaded(stored))
+    assert loaded(plan.plan) == loaded(stored)
     for id in plan.ids("task"):
         assert plan.plan.move_value(id) == stored.move_value(id)
     plan.close()
@@ -427,7 +422,7 @@ def test_a_journal_that_forgot_all_still_knows_that_nothing_happened(plan: Drive
 )
 def test_drops_of_one_batch_are_told_so_that_a_page_ends_right(drops: list[Any]) -> None:
     async def scene() -> None:
-        backend = Backend(Config(database="sqlite:///:memory:", demo=False))
+        backend = Backend(Config(database="sqlite:///:memory:"))
         await backend.start()
         ids = {name: (await backend.insert("task", DATES)).id for name in "abcd"}
         await asyncio.sleep(0)
@@ -658,6 +653,15 @@ def test_repetitions_between_changes_harm_no_replay(before: list[Any], after: li
     plan.close()
 
 
+def test_a_plan_that_becomes_another_has_its_items_and_a_version_of_its_own(plan: Driven) -> None:
+    stale, version = Plan.read(plan.store), 7
+    stale.version = version
+    plan.task()
+    stale.become(Plan.read(plan.store))
+    assert loaded(stale) == loaded(plan.plan)
+    assert stale.version > version
+
+
 # Blocks.
 
 
@@ -679,6 +683,24 @@ def test_a_sequence_is_the_list_it_stands_for(ops: list[tuple[str, int]]) -> Non
             assert sequence.remove(ids[at]) == b"%d" % ids.pop(at)
         assert b",".join(sequence.chunks()) == b",".join(b"%d" % id for id in ids)
         assert len(sequence) == len(ids)
+
+
+@given(st.permutations(range(1, 15)))
+def test_a_sequence_by_id_ascends(ids: list[int]) -> None:
+    sequence = Sequence()
+    for id in ids:
+        sequence.insert_by_id(id, b"%d" % id)
+    assert b",".join(sequence.chunks()) == b",".join(b"%d" % id for id in sorted(ids))
+
+
+@pytest.mark.parametrize("gone", [0, 3, 8])
+def test_a_link_that_comes_back_stands_where_it_stood(plan: Driven, gone: int) -> None:
+    tasks = [plan.task() for _ in range(10)]
+    links = [plan.link(*ends) for ends in pairwise(tasks)]
+    before = loaded(plan.plan)["links"]
+    plan.undo(plan.delete("link", links[gone]).changes[0].seq)
+    restored = loaded(plan.plan)["links"]
+    assert [link["id"] for link in restored] == [link["id"] for link in before]
 
 
 def test_after_one_change_only_its_block_is_joined_again() -> None:
