@@ -58,7 +58,7 @@ def event(number: int) -> Event:
 
 async def serve(directory: str) -> None:
     """Serve on a free port until the process is ended."""
-    backend = Backend(Config(database=f"sqlite:///{directory}/hub.db", demo=False))
+    backend = Backend(Config(database=f"sqlite:///{directory}/hub.db"))
     await backend.start()
     backend.hub = Hub(backend.plan, window=0)
     app = make_app(backend)

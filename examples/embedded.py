@@ -57,15 +57,14 @@ def make_app(backend: Backend) -> web.Application:
 
 
 async def main(port: int, database: Path) -> None:
-    backend = Backend(Config(database=f"sqlite:///{database}"), authenticate=who)
-    await backend.start()
-    backend.on_change(lambda change: print(change.author.user, change.action, change.id))
-    server = make_app(backend).listen(port, "127.0.0.1")
-    try:
-        await asyncio.Event().wait()
-    finally:
-        server.stop()
-        await backend.close()
+    config = Config(database=f"sqlite:///{database}")
+    async with Backend(config, authenticate=who) as backend:
+        backend.on_change(lambda change: print(change.author.user, change.action, change.id))
+        server = make_app(backend).listen(port, "127.0.0.1")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            server.stop()
 
 
 if __name__ == "__main__":

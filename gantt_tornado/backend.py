@@ -13,13 +13,14 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import orjson
 
 from gantt_tornado import demo, protocol, text
 from gantt_tornado.acks import Acks
 from gantt_tornado.auth import Tokens, User
+from gantt_tornado.callbacks import Callbacks, OnChange
 from gantt_tornado.config import Config
 from gantt_tornado.conversion import convert
 from gantt_tornado.database import Database
@@ -49,6 +50,8 @@ MANY: Final = 500
 LARGE: Final = 32 << 10
 #: Seconds between two looks at the journal's length.
 PRUNE_EVERY: Final = 60.0
+#: Seconds between two attempts to read the plan again.
+REREAD_EVERY: Final = 2.0
 #: Seconds between two questions to every page how far it got.
 ASK_EVERY: Final = 5.0
 #: Sockets that may open, or be told what they missed, in one turn of the loop; readers of
@@ -114,16 +117,26 @@ class Backend:
         self._markup = self.config.html == "clean"
         self._database = Database(self.config.database)
         self._writer = Writer(self._database, self._committed, self._answered)
-        self._watchers: list[Callable[[Committed], None]] = []
+        self._callbacks = Callbacks()
         self._presence: asyncio.TimerHandle | None = None
         # A list a batch, between its commit and its telling.
         self._untold: deque[list[Event]] = deque()
+        #: While the plan is read again.
+        self._rereading: asyncio.Task[None] | None = None
         self._serve(Plan())
         self._tasks: list[asyncio.Task[None]] = []
         self._store: Store
 
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
+
     async def start(self) -> None:
-        """Open the database and read the plan.
+        """Open the database and read the plan. ``async with Backend(…)`` does it too, and
+        closes in the end.
 
         Raises:
             StartError: the database cannot be used; the text says why in one line.
@@ -140,7 +153,7 @@ class Backend:
         """Serve a plan, and tell what becomes of it."""
 
         def is_told() -> bool:
-            return not self._untold
+            return not self._untold and self._rereading is None
 
         self.plan = plan
         self.hub = Hub(plan, withheld=lambda *replay: self._inserts.replaying(*replay))
@@ -151,9 +164,10 @@ class Backend:
 
     async def close(self) -> None:
         """Finish what is queued, tell it, close every socket with 1001, close the database."""
-        for task in self._tasks:
+        tasks = [*self._tasks, self._rereading] if self._rereading else self._tasks
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._writer.close()
         self._resend.close()
         self._inserts.close()
@@ -162,6 +176,7 @@ class Backend:
         self.hub.close()
         for connection in list(self.connections):
             connection.close(protocol.GOING_AWAY, "The server is shutting down")
+        await self._callbacks.close()
 
     # Writes. Each may raise BadRequest, NotFound, Conflict, TooLarge and Unavailable.
 
@@ -217,7 +232,8 @@ class Backend:
         try:
             edit = kind.read(fields, self._calendar, self._markup)
         except BadRequest as error:
-            sent, refusal = kind.own(fields), error
+            named = {name: fields[name] for name in fields if type(name) is str}
+            sent, refusal = kind.own(named), error
             return lambda: self._store.refuse(kind, id, sent, refusal, author)
 
         def run() -> Outcome:
@@ -237,15 +253,32 @@ class Backend:
         after: int | None = None,
         author: Author = NOBODY,
     ) -> Outcome:
-        """Put a task elsewhere: under ``parent``, above or below one of its children."""
+        """Put a task elsewhere: last below ``parent`` (0 is the top), above the task
+        ``before`` or below the task ``after``, whose parent it then has.
+
+        Raises:
+            BadRequest: no place is named, or several that are not the same.
+        """
         fields: dict[str, Any] = {"_rev": self.plan.seq}
-        neighbour = before or after
-        if neighbour:
-            fields["target"] = f"next:{after}" if after else str(before)
-            fields["parent"] = self.item("task", neighbour)["parent"]
-        if parent is not None:
-            fields["parent"] = parent
+        beside = self._parent_beside(id, before, after)
+        if beside is None and parent is None:
+            raise BadRequest("A place is needed: parent, before or after.")
+        if beside is not None and parent is not None and beside != parent:
+            raise BadRequest(f"The parent is {parent}, but the neighbour's is {beside}.")
+        fields["parent"] = parent if beside is None else beside
+        if beside is not None:
+            fields["target"] = str(before) if after is None else f"next:{after}"
         return await self.update("task", id, fields, author=author)
+
+    def _parent_beside(self, id: int, before: int | None, after: int | None) -> int | None:
+        """The parent of a move's neighbours, None where it names none."""
+        neighbours = [each for each in (before, after) if each is not None]
+        if id in neighbours:
+            raise BadRequest("A task cannot stand beside itself.")
+        parents = [int(self.item("task", each)["parent"]) for each in neighbours]
+        if before and after and not self.plan.adjoin(after, before, but=id):
+            raise BadRequest(f"There is no place below {after} and above {before}.")
+        return parents[0] if parents else None
 
     async def delete(self, entity: str, id: int, *, author: Author = NOBODY) -> Outcome:
         """Delete an item with all that hangs on it. What is gone already is no error."""
@@ -354,7 +387,8 @@ class Backend:
         """Send a value of your own to everybody who listens to ``name``.
 
         ``{"type": "custom-action", …}`` on a name of your own reaches the page's handler
-        for it. It is not stored and not replayed.
+        for it. It is not stored and not replayed. It comes behind the events of every
+        write that returned before.
 
         Raises:
             BadRequest: the value is not JSON.
@@ -363,15 +397,23 @@ class Backend:
             encoded = orjson.dumps(value)
         except TypeError as error:
             raise BadRequest(f"The value of the event {name!r} is not JSON.") from error
-        self.hub.publish([framed(name, encoded)])
+        event = framed(name, encoded)
+        if any(self._untold):
+            # What is committed is not published before its writer has been answered, and
+            # this is to come behind it.
+            self._untold[-1].append(event)
+        else:
+            self.hub.publish([event])
 
-    def on_change(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
+    def on_change(self, callback: OnChange) -> Callable[[], None]:
         """Call ``callback`` on the loop with each committed change, in commit order.
 
-        Returns a function that ends it. A callback that raises is logged and harms nobody.
+        A plain function has run before the write returns to whoever asked for it, so it
+        must not take long. An ``async`` one is run beside the writes, one change after the
+        other, and no write waits for it; :meth:`close` lets it end, for some seconds. One
+        that raises is logged and harms nobody. Returns a function that ends it.
         """
-        self._watchers.append(callback)
-        return lambda: self._watchers.remove(callback)
+        return self._callbacks.add(callback)
 
     def connected(self, connection: Connection) -> None:
         self.connections.add(connection)
@@ -400,21 +442,75 @@ class Backend:
         events: list[Event] = []
         # At once, for between two steps the plan is ahead of what was told.
         self._untold.append(events)
-        for outcome in _writes(results):
+        writes = _writes(results)
+        try:
+            if self._rereading is not None:
+                events += self._take_over(results)
+            if self._rereading is None:
+                yield from self._apply(writes, events)
+        except Exception:
+            self._read_again()
+        for outcome in writes:
             for change in outcome.changes:
-                self.plan.apply(change)
-                # Where a row stands is told as of this change, not of the batch's last.
-                events += self._events(change)
+                self._callbacks.call(change)
                 yield
+
+    def _answered(self, results: list[Any]) -> Iterator[None]:
+        events = self._untold.popleft()
+        try:
+            self.hub.publish(events)
+            for outcome in _writes(results):
+                self._resend.written(outcome)
+                yield
+        except Exception:
+            self._read_again()
+
+    def _apply(self, writes: list[Outcome], events: list[Event]) -> Iterator[None]:
+        """Bring the plan on by what was committed, and note what pages are to be told of it."""
+        for outcome in writes:
+            for change in outcome.changes:
+                # A plan that was read again may have it already.
+                if change.seq > self.plan.seq:
+                    self.plan.apply(change)
+                    # Where a row stands is told as of this change, not of the batch's last.
+                    events += self._events(change)
+                    yield
             if outcome.refusal is not None:
                 self.plan.refuse(outcome.entity, outcome.id, outcome.refusal.fields)
 
-    def _answered(self, results: list[Any]) -> Iterator[None]:
-        self.hub.publish(self._untold.popleft())
-        for outcome in _writes(results):
-            self._resend.written(outcome)
-            yield
-            yield from self._watch(outcome)
+    # What was committed could not be told.
+
+    def _read_again(self) -> None:
+        """Have the plan read from the store: something between commit and telling failed.
+
+        Until then the plan stays as it is, and nothing is told; then all pages are told to
+        load again. Call it where the exception is handled.
+        """
+        log.exception("what was committed could not be told: the plan is read again")
+        if self._rereading is None:
+            self._rereading = asyncio.create_task(self._reread())
+
+    async def _reread(self) -> None:
+        while True:
+            try:
+                # It comes back as a result in its place among the writes, to _committed.
+                await self._writer.submit(lambda: Plan.read(self._store))
+                return
+            except Exception:
+                log.exception("the plan could not be read again")
+                await asyncio.sleep(REREAD_EVERY)
+
+    def _take_over(self, results: list[Any]) -> list[Event]:
+        """The plan that was read again, once it is among the results, in place of the old."""
+        for plan in results:
+            if isinstance(plan, Plan):
+                self._rereading = None
+                self.plan.become(plan)
+                value = protocol.reload_value(plan.seq)
+                version = self.plan.version
+                channels = [entity.channel for entity in ENTITIES.values()]
+                return [framed(each, value, plan.seq, version=version) for each in channels]
+        return []
 
     def _events(self, change: Committed) -> list[Event]:
         entity = change.entity
@@ -435,15 +531,6 @@ class Backend:
         if change.action == "add":
             return not self.plan.stands_last(change.id)
         return change.moved
-
-    def _watch(self, outcome: Outcome) -> Iterator[None]:
-        for change in outcome.changes:
-            yield
-            for watcher in list(self._watchers):
-                try:
-                    watcher(change)
-                except Exception:
-                    log.exception("a callback of on_change failed")
 
     async def _prune(self) -> None:
         """Keep the journal within its limits, a little at a time."""

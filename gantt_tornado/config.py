@@ -26,6 +26,10 @@ from gantt_tornado.errors import StartError
 #: Prefix of environment variables: ``GANTT_PORT``, ``GANTT_DATABASE``, …
 ENVIRONMENT: Final = "GANTT_"
 
+#: What the command has otherwise than an application that makes its own :class:`Config`:
+#: somebody who tries it out shall see something.
+COMMAND: Final[Mapping[str, Any]] = {"demo": True}
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -60,7 +64,8 @@ class Token(BaseModel):
 
 
 class Config(BaseModel):
-    """Every setting. ``config/default.toml`` shows them with their reasons.
+    """Every setting. ``config/default.toml`` shows them with their reasons, and as the
+    command has them: of its own accord no plan but the command's starts with the demo.
 
     Sizes are in bytes, times in seconds where the name does not say otherwise.
     """
@@ -70,7 +75,7 @@ class Config(BaseModel):
     address: str = "127.0.0.1"
     port: int = Field(default=8888, ge=0, le=65535)
     database: str = "sqlite:///gantt.db"
-    demo: bool = True
+    demo: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     date_format: Literal["%Y-%m-%d %H:%M", "%d-%m-%Y %H:%M", "iso"] = "%Y-%m-%d %H:%M"
@@ -130,13 +135,13 @@ def read_config(
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
 ) -> Config:
-    """The configuration from all its sources.
+    """The command's configuration, from all its sources.
 
     Raises:
         StartError: an unknown key, a value out of range, a file that cannot be read; the
             text names the key.
     """
-    values: dict[str, Any] = _read_file(file) if file else {}
+    values = {**COMMAND, **(_read_file(file) if file else {})}
     values |= _read_environment(environment or {})
     values |= {key: value for key, value in (flags or {}).items() if value is not None}
     try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -35,6 +35,7 @@ from gantt_tornado import merge, protocol, text
 from gantt_tornado.dates import Calendar
 from gantt_tornado.errors import BadRequest
 from gantt_tornado.text import DEEPEST
+from gantt_tornado.values import as_json
 
 #: The project that is served at the root.
 DEFAULT_PROJECT: Final = "default"
@@ -151,23 +152,33 @@ def check_names(names: Collection[Any]) -> None:
             raise BadRequest(f"No field can be called {name!r}.")
 
 
-def keep(value: Any, markup: bool, depth: int = 0) -> Any:
+def keep(value: Any, calendar: Calendar, markup: bool, depth: int = 0) -> Any:
     """The value as it is stored: text to the letter, or as HTML that is clean.
 
     Raises:
         BadRequest: the value is nested deeper than anybody could mean, has a field in it
             that cannot be called so, or a text that is none.
+        ValueError: it is no JSON.
     """
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return text.clean(value) if markup else _encodable(value)
     if depth > DEEPEST:
         raise BadRequest("A field is nested too deeply.")
-    if isinstance(value, dict):
+    if kind is dict:
         check_names(value.keys())
-        return {key: keep(inner, markup, depth + 1) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [keep(inner, markup, depth + 1) for inner in value]
-    return value
+        return {key: keep(inner, calendar, markup, depth + 1) for key, inner in value.items()}
+    if kind is list:
+        return [keep(inner, calendar, markup, depth + 1) for inner in value]
+    plain = as_json(value, calendar)
+    return plain if type(plain) in _PLAIN else keep(plain, calendar, markup, depth)
+
+
+def _named(key: str, read: Callable[..., Any], value: Any, *more: Any) -> Any:
+    try:
+        return read(value, *more)
+    except ValueError as error:
+        raise BadRequest(f"{key}: {error}") from None
 
 
 def _encodable(value: str) -> str:
@@ -231,6 +242,8 @@ _NOT_KEPT: Final = frozenset(("id", "undefined"))
 _NOT_KEPT_OF_ORDERED: Final = _NOT_KEPT | {"sortorder", "target"}
 #: Values that hold no text.
 _PLAIN: Final = frozenset((int, float, bool, type(None)))
+#: What is JSON as it is, or is looked at later. A number may be none.
+_SURE: Final = frozenset((str, bool, type(None), list, dict))
 
 
 @with_config(_OPEN)
@@ -316,12 +329,18 @@ class Entity:
                 called so; the message names it.
         """
         check_names(sent.keys() - self.declared)
+        own = self.own(sent)
+        for key, value in own.items():
+            kind = type(value)
+            # The number of a row that cannot be is one of no row.
+            if kind not in _SURE and not (kind is int and key in self.declared):
+                own[key] = _named(key, as_json, value, calendar)
         try:
-            values = self.fields.validate_python(self.own(sent), context=calendar)
+            values = self.fields.validate_python(own, context=calendar)
         except ValidationError as error:
             raise BadRequest(_first_fault(error)) from None
         values = {
-            key: value if type(value) in _PLAIN else keep(value, markup)
+            key: value if type(value) in _PLAIN else _named(key, keep, value, calendar, markup)
             for key, value in values.items()
             if value is not None or key not in merge.DATES
         }

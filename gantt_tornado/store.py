@@ -314,8 +314,8 @@ class Store:
     def _refused(
         self, project: str, entity: Entity, id: int, fields: Iterable[str]
     ) -> tuple[str, ...]:
-        # A name with a tag in it was not cleaned, and no row has one.
-        names = [name for name in fields if "<" not in name]
+        # A name with a tag in it was not cleaned, and no row has one, nor one that is no text.
+        names = [name for name in fields if "<" not in name and name.isprintable()]
         return self.journal.refuse(project, entity, id, names)
 
     def delete(

@@ -348,7 +348,7 @@ def _type(value: Any) -> str:
 @pytest.fixture
 def gantt_config(tmp_path: Path) -> Config:
     """The configuration: an empty plan in ``tmp_path``, otherwise the defaults."""
-    return Config(database=f"sqlite:///{tmp_path / 'gantt.db'}", demo=False)
+    return Config(database=f"sqlite:///{tmp_path / 'gantt.db'}")
 
 
 @pytest.fixture

@@ -95,8 +95,13 @@ class Writer:
         return await started
 
     def submit(self, run: Callable[[], T]) -> asyncio.Future[T]:
-        """Queue a job; its future fails with what the job raised, or with Unavailable."""
-        assert self._loop is not None, "the writer has not been started"
+        """Queue a job; its future fails with what the job raised, or with Unavailable.
+
+        Raises:
+            Unavailable: there was no :meth:`start`.
+        """
+        if self._loop is None:
+            raise Unavailable("The plan is not open: start() comes first.")
         future: asyncio.Future[T] = self._loop.create_future()
         if self._closing or len(self._queue) >= LONGEST_QUEUE:
             future.set_exception(_refusal(self._closing))

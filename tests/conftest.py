@@ -47,7 +47,7 @@ def gantt_config(settings) -> Config:
         Token(token=COLLEAGUE, user="Carl"),
         Token(token=VIEWER, user="Vera", role="viewer"),
     )
-    defaults = {"tokens": tokens, "demo": False, "origins": (LISTED,)}
+    defaults = {"tokens": tokens, "origins": (LISTED,)}
     return Config(**({"database": "sqlite:///:memory:"} | defaults | settings))
 
 

@@ -3,11 +3,15 @@
 import asyncio
 import html
 import threading
+from contextlib import asynccontextmanager
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
 
 import orjson
 import pytest
 
-from gantt_tornado import Backend, Config, GanttError, User
+from gantt_tornado import Backend, Config, GanttError, User, writer
 from gantt_tornado.auth import Role
 from gantt_tornado.entities import ENTITIES, Entity
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, StartError, Unavailable
@@ -175,6 +179,56 @@ class TestWrites:
         assert order(backend) == [str(number) for number in range(200)]
 
 
+class Trade(StrEnum):
+    mason = "mason"
+
+
+class TestValuesOfPython:
+    """Fields come as a program has them, not only as JSON."""
+
+    async def test_dates_are_taken_as_objects(self, backend):
+        dates = {"start_date": datetime(2030, 1, 7, 8), "end_date": date(2030, 1, 9)}
+        task = (await backend.insert("task", {"text": "Dig", **dates})).id
+        item = backend.item("task", task)
+        assert item["start_date"] == "2030-01-07 08:00"
+        assert (item["end_date"], item["duration"]) == ("2030-01-09 00:00", 2)
+
+    async def test_a_date_object_is_the_same_as_its_text(self, backend):
+        (a,) = await tasks(backend, "a")
+        outcome = await backend.update("task", a, {"start_date": date(2030, 1, 7)})
+        assert outcome.changes == ()
+
+    async def test_decimals_are_numbers(self, backend):
+        numbers = {"progress": Decimal("0.5"), "cost": Decimal("12.50"), "duration": Decimal(3)}
+        (a,) = await tasks(backend, "a", **numbers)
+        item = backend.item("task", a)
+        assert (item["progress"], item["cost"], item["duration"]) == (0.5, 12.5, 3)
+
+    async def test_custom_fields_have_them_too(self, backend):
+        mine = {"deadline": date(2030, 2, 1), "trade": Trade.mason, "marks": (1, Decimal("0.5"))}
+        (a,) = await tasks(backend, Decimal(7), **mine)
+        item = backend.item("task", a)
+        assert (item["text"], item["deadline"]) == ("7", "2030-02-01 00:00")
+        assert (item["trade"], item["marks"]) == ("mason", [1, 0.5])
+
+    @pytest.mark.parametrize("value", [b"x", {1}, object(), float("nan"), [{1}]])
+    @pytest.mark.parametrize("field", ["text", "progress", "start_date", "parent", "mine"])
+    async def test_what_is_no_json_is_refused_by_its_field(self, backend, field, value):
+        (a,) = await tasks(backend, "a")
+        with pytest.raises(BadRequest, match=field):
+            await backend.insert("task", {**DATES, field: value})
+        with pytest.raises(BadRequest, match=field):
+            await backend.update("task", a, {field: value})
+
+    @pytest.mark.parametrize("name", [1, None, b"x", ("a",), "\ud800"])
+    async def test_a_field_is_called_by_a_text(self, backend, name):
+        (a,) = await tasks(backend, "a")
+        with pytest.raises(BadRequest, match="field"):
+            await backend.insert("task", {**DATES, name: 1})
+        with pytest.raises(BadRequest, match="field"):
+            await backend.update("task", a, {name: 1})
+
+
 class TestMoves:
     async def test_above_a_row(self, backend):
         a, _, c = await tasks(backend, "a", "b", "c")
@@ -222,6 +276,51 @@ class TestMoves:
         with pytest.raises(NotFound):
             await backend.move(a, **where)
 
+    async def test_between_two_rows(self, backend):
+        a, _, c, d = await tasks(backend, "a", "b", "c", "d")
+        await backend.move(a, after=c, before=d)
+        assert order(backend) == ["b", "c", "a", "d"]
+
+    async def test_between_the_two_rows_where_it_stands(self, backend):
+        a, b, c = await tasks(backend, "a", "b", "c")
+        await backend.move(b, after=a, before=c)
+        assert order(backend) == ["a", "b", "c"]
+
+    async def test_between_two_rows_that_do_not_adjoin_is_refused(self, backend):
+        a, b, c, d = await tasks(backend, "a", "b", "c", "d")
+        (e,) = await tasks(backend, "e", parent=c)
+        seq = backend.plan.seq
+        for after, before in ((a, c), (b, a), (c, e), (e, d), (b, b)):
+            with pytest.raises(BadRequest, match=f"below {after} and above {before}"):
+                await backend.move(d if d != before else a, after=after, before=before)
+        assert backend.plan.seq == seq
+
+    async def test_to_a_parent_that_is_not_the_neighbours_is_refused(self, backend):
+        a, b = await tasks(backend, "a", "b")
+        (c,) = await tasks(backend, "c", parent=b)
+        for where in ({"before": c}, {"after": c}):
+            with pytest.raises(BadRequest, match="the neighbour's"):
+                await backend.move(a, parent=0, **where)
+        await backend.move(a, parent=b, before=c)
+        assert order(backend) == ["b", "a", "c"]
+
+    async def test_beside_itself_is_refused(self, backend):
+        (a,) = await tasks(backend, "a")
+        for where in ({"before": a}, {"after": a}):
+            with pytest.raises(BadRequest, match="itself"):
+                await backend.move(a, **where)
+
+    async def test_to_nowhere_is_refused(self, backend):
+        (a,) = await tasks(backend, "a")
+        with pytest.raises(BadRequest, match="place"):
+            await backend.move(a)
+
+    @pytest.mark.parametrize("where", [{"before": 0}, {"after": 0}])
+    async def test_no_row_is_called_0(self, backend, where):
+        (a,) = await tasks(backend, "a")
+        with pytest.raises(NotFound):
+            await backend.move(a, **where)
+
     async def test_a_missing_row_is_refused(self, backend):
         with pytest.raises(NotFound):
             await backend.move(99, parent=0)
@@ -259,7 +358,93 @@ class TestPublish:
         backend.publish("news", 1)
 
 
+class TestPublishBehindWrites:
+    async def test_what_is_published_after_a_write_comes_behind_it(self, backend, listen):
+        socket = await listen("tasks", "news")
+        for number in range(20):
+            await tasks(backend, str(number))
+            backend.publish("news", number)
+        names = [(await socket.event())["name"] for _ in range(40)]
+        assert names == ["tasks", "news"] * 20
+
+    async def test_what_a_callback_publishes_comes_behind_its_change(
+        self, backend, listen, held, monkeypatch
+    ):
+        monkeypatch.setattr(writer, "BATCH", 1)
+        backend.on_change(lambda change: backend.publish("news", change.seq))
+        socket = await listen("tasks", "news")
+        with held():
+            adding = [asyncio.ensure_future(tasks(backend, text)) for text in "abc"]
+            await asyncio.sleep(0)
+            done = threading.Event()
+            backend._writer.submit(done.set)
+        # The loop stands still meanwhile, so it takes all of them over in one turn.
+        done.wait(10)
+        await asyncio.gather(*adding)
+        names = [(await socket.event())["name"] for _ in range(6)]
+        assert names == ["tasks", "news"] * 3
+
+    async def test_what_is_published_while_nothing_is_written_is_told_at_once(self, backend):
+        page = Page()
+        backend.hub.subscribe(page, "news")
+        backend.publish("news", 1)
+        assert page.had == [1]
+
+
 class TestOnChange:
+    async def test_a_callback_has_run_before_the_write_returns(self, backend):
+        seen = []
+        backend.on_change(lambda change: seen.append(change.seq))
+        for count in range(1, 21):
+            await tasks(backend, "a")
+            assert seen == list(range(1, count + 1))
+
+    async def test_it_finds_the_change_in_the_plan(self, backend):
+        seen = []
+        backend.on_change(lambda change: seen.append(backend.item("task", change.id)["text"]))
+        await tasks(backend, "a", "b")
+        assert seen == ["a", "b"]
+
+    async def test_no_write_waits_for_an_async_one(self, backend):
+        gate, seen = asyncio.Event(), []
+
+        async def late(change):
+            await gate.wait()
+            seen.append(change.seq)
+
+        backend.on_change(late)
+        await tasks(backend, "a", "b", "c")
+        assert seen == []
+        gate.set()
+        await backend.close()
+        assert seen == [1, 2, 3]
+
+    async def test_an_async_one_that_does_not_end_is_cancelled_at_the_end(self, backend):
+        ended = []
+
+        async def never(change):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(change.seq)
+
+        backend._callbacks._grace = 0
+        backend.on_change(never)
+        await tasks(backend, "a")
+        await backend.close()
+        assert ended == [1]
+
+    async def test_an_async_one_may_write(self, backend, gantt, listen):
+        async def answer(change):
+            if change.action == "add":
+                await backend.update("task", change.id, {"text": "B"})
+
+        backend.on_change(answer)
+        socket = await listen("tasks")
+        await gantt.add("task", text="A")
+        await socket.event("add-task")
+        assert (await socket.value("update-task"))["task"]["text"] == "B"
+
     async def test_changes_come_in_the_order_of_commits(self, backend):
         seen = []
         backend.on_change(lambda change: seen.append(change.seq))
@@ -385,6 +570,235 @@ class TestAuthenticate:
         assert seen == ["eve"]
 
 
+@pytest.fixture
+def fails(monkeypatch, logged_errors):
+    """Have a method raise once: the next time that it is called, or the ``at``-th."""
+
+    def fails(owner, name, *, behind=False, at=1):
+        whole = getattr(owner, name)
+        calls = []
+
+        def once(*args):
+            calls.append(args)
+            if len(calls) < at:
+                return whole(*args)
+            monkeypatch.setattr(owner, name, whole)
+            if behind:
+                whole(*args)
+            raise RuntimeError("once")
+
+        monkeypatch.setattr(owner, name, once)
+
+    return fails
+
+
+@pytest.fixture
+def page(backend):
+    return listening(backend)
+
+
+def listening(backend):
+    """A page that listens to tasks and links, and an event whenever it is sent something."""
+    page = Page()
+    page.told = asyncio.Event()
+    page.sent = page.told.set
+    backend.hub.subscribe(page, "tasks")
+    backend.hub.subscribe(page, "links")
+    return page
+
+
+class TestWhatCannotBeTold:
+    """Something fails between a commit and its telling: the plan is read again."""
+
+    PLACES = (
+        "plan.apply",
+        "plan._apply_task",
+        "behind plan.apply",
+        "_events",
+        "hub.publish",
+        "_resend.written",
+    )
+
+    @pytest.fixture(params=PLACES)
+    def fault(self, request, backend, fails):
+        path = request.param.removeprefix("behind ").split(".")
+        owner = getattr(backend, path[0]) if len(path) == 2 else backend
+        return lambda: fails(owner, path[-1], behind="behind" in request.param)
+
+    async def test_the_plan_has_it_all_the_same(self, backend, page, fault):
+        a, b = await tasks(backend, "a", "b")
+        fault()
+        await backend.update("task", a, {"text": "A"})
+        await told(page, "reload")
+        assert order(backend) == ["A", "b"]
+        assert backend.load()["seq"] == 3
+        await backend.delete("task", b)
+        assert order(backend) == ["A"]
+
+    async def test_every_page_is_told_to_load_again_once(self, backend, page, fault):
+        await tasks(backend, "a")
+        fault()
+        await tasks(backend, "b")
+        await told(page, "reload")
+        await tasks(backend, "c")
+        await told(page, "add-task", seq=3)
+        reloads = [value for value in page.had if value["type"] == "reload"]
+        assert reloads == [{"type": "reload", "seq": 2}] * 2
+
+    async def test_what_is_written_meanwhile_is_told_behind_it_or_in_it(self, backend, page, fault):
+        fault()
+        await asyncio.gather(*[tasks(backend, str(number)) for number in range(300)])
+        await told(page, "reload")
+        await tasks(backend, "last")
+        await told(page, "add-task", seq=301)
+        kinds = [value["type"] for value in page.had]
+        assert "reload" in kinds
+        behind = page.had[len(kinds) - kinds[::-1].index("reload") :]
+        reached = max(value["seq"] for value in page.had if value["type"] == "reload")
+        added = [value["task"]["id"] for value in behind if value["type"] == "add-task"]
+        assert added == list(range(reached + 1, 302))
+        assert len(order(backend)) == 301
+
+    async def test_what_went_well_before_is_told(self, backend, page, fails, held):
+        with held():
+            adding = [asyncio.ensure_future(tasks(backend, text)) for text in "abc"]
+            await asyncio.sleep(0)
+        fails(backend, "_events", at=2)
+        await asyncio.gather(*adding)
+        await told(page, "reload")
+        assert [value["type"] for value in page.had] == ["add-task", "reload", "reload"]
+
+    async def test_callbacks_hear_of_each_change_once(self, backend, page, fault):
+        seen = []
+        backend.on_change(lambda change: seen.append(change.seq))
+        fault()
+        await tasks(backend, "a", "b", "c")
+        await told(page, "reload")
+        await tasks(backend, "d")
+        assert seen == [1, 2, 3, 4]
+
+    @pytest.fixture
+    def stale(self, backend, fails, held, monkeypatch):
+        """Inside ``async with stale(one, other):`` two writes were committed, the first could not
+        be told, and the plan is not yet read again."""
+
+        @asynccontextmanager
+        async def stale(*writes):
+            monkeypatch.setattr(writer, "BATCH", 1)
+            fails(backend.plan, "_apply_task")
+            writes = [asyncio.ensure_future(write) for write in writes]
+            await asyncio.sleep(0)
+            with held():
+                await asyncio.gather(*writes)
+                yield
+
+        return stale
+
+    async def test_nothing_is_told_until_then(self, backend, page, stale):
+        backend._resend._due._delay = 0
+        async with stale(tasks(backend, "a")):
+            adding = asyncio.ensure_future(tasks(backend, "b"))
+            backend._resend.touch(ENTITIES["task"], 1, "", disputed=True)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert page.had == []
+        await adding
+        await told(page, "reload")
+        assert page.had[0] == {"type": "reload", "seq": 1}
+
+    async def test_a_load_until_then_leads_to_what_it_lacks(self, backend, stale):
+        (a,) = await tasks(backend, "a")
+        async with stale(backend.update("task", a, {"text": "A"})):
+            since = backend.load()["seq"]
+        await backend.history()
+        page = Page(since)
+        backend.hub.subscribe(page, "tasks")
+        assert [value["type"] for value in page.had] == ["add-task", "update-task", "move-task"]
+        assert page.had[0]["task"]["text"] == "A"
+
+    async def test_who_comes_until_then_is_told_too(self, backend, stale):
+        page = listening(backend)
+        async with stale(tasks(backend, "a")):
+            late = listening(backend)
+        await told(page, "reload")
+        await told(late, "reload")
+
+    async def test_no_write_of_that_time_is_applied_before(self, backend, stale, page):
+        async with stale(tasks(backend, "a"), tasks(backend, "b")):
+            assert (backend.load()["seq"], page.had) == (0, [])
+        await told(page, "reload")
+        await tasks(backend, "c")
+        await told(page, "add-task", seq=3)
+        assert order(backend) == ["a", "b", "c"]
+
+    async def test_a_store_that_fails_too_is_asked_again(self, backend, page, fails, monkeypatch):
+        monkeypatch.setattr("gantt_tornado.backend.REREAD_EVERY", 0)
+        fails(backend.plan, "apply")
+        fails(backend._store, "rows")
+        await tasks(backend, "a")
+        await told(page, "reload")
+        assert order(backend) == ["a"]
+
+    async def test_the_end_does_not_wait_for_it(self, backend, fails, monkeypatch):
+        monkeypatch.setattr("gantt_tornado.backend.REREAD_EVERY", 3600)
+        fails(backend.plan, "apply")
+        fails(backend._store, "rows")
+        await tasks(backend, "a")
+        await backend.close()
+        assert backend._rereading.done()
+
+    async def test_a_page_that_asks_for_what_it_missed_can_go_on(
+        self, backend, gantt, listen, fails
+    ):
+        socket = await listen("tasks", since=0)
+        fails(backend.plan, "apply")
+        await gantt.add("task", text="a")
+        assert (await socket.value("reload"))["seq"] == 1
+        await gantt.add("task", text="b")
+        assert (await socket.value("add-task"))["task"]["text"] == "b"
+        await socket.quiet()
+
+
+async def told(page, type, seq=None):
+    """Wait until a page has had an event of this type, and of this revision."""
+
+    def there():
+        values = [value for value in page.had if value["type"] == type]
+        return any(seq in (None, value.get("task", {}).get("_rev")) for value in values)
+
+    while not there():
+        page.told.clear()
+        await asyncio.wait_for(page.told.wait(), 3)
+
+
+class TestStart:
+    async def test_a_plan_is_open_within_async_with(self, gantt_config):
+        async with Backend(gantt_config) as backend:
+            await tasks(backend, "a")
+        with pytest.raises(Unavailable):
+            await tasks(backend, "b")
+
+    async def test_it_is_closed_after_an_error_too(self, gantt_config):
+        with pytest.raises(ZeroDivisionError):
+            async with Backend(gantt_config):
+                raise ZeroDivisionError
+        async with Backend(gantt_config):
+            """The file is free."""
+
+    async def test_a_write_before_the_start_says_what_is_missing(self):
+        backend = Backend(Config(database="sqlite:///:memory:"))
+        calls = (
+            backend.insert("task", DATES),
+            backend.update("task", 1, {"text": "x"}),
+            backend.delete("task", 1),
+            backend.undo(1),
+            backend.history(),
+        )
+        for call in calls:
+            with pytest.raises(Unavailable, match=r"start\(\)"):
+                await call
+
+
 class TestRestart:
     async def test_a_plan_is_as_it_was(self, backend, gantt, gantt_config):
         a, b = await tasks(backend, "a", "b")
@@ -451,15 +865,19 @@ class TestRestart:
 
 
 class TestDemo:
-    async def test_a_new_database_has_it(self):
-        backend = Backend(Config(database="sqlite:///:memory:"))
+    async def test_a_plan_of_ones_own_starts_empty(self):
+        async with Backend(Config(database="sqlite:///:memory:")) as backend:
+            assert backend.load() == {"tasks": [], "links": [], "seq": 0}
+
+    async def test_a_new_database_has_it_where_it_is_wanted(self):
+        backend = Backend(Config(database="sqlite:///:memory:", demo=True))
         await backend.start()
         loaded = backend.load()
         await backend.close()
         assert 18 <= len(loaded["tasks"]) <= 25 and loaded["links"]
 
     async def test_it_does_not_come_back(self, tmp_path):
-        config = Config(database=f"sqlite:///{tmp_path}/demo.db")
+        config = Config(database=f"sqlite:///{tmp_path}/demo.db", demo=True)
         backend = Backend(config)
         await backend.start()
         for task in backend.load()["tasks"]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gantt_tornado.config import Config, Token, is_loopback, read_config
+from gantt_tornado.config import COMMAND, Config, Token, is_loopback, read_config
 from gantt_tornado.errors import StartError
 
 FILES = Path(__file__).parent.parent / "config"
@@ -38,13 +38,13 @@ def write(tmp_path: Path) -> Any:
 
 
 def test_the_default_file_is_the_defaults() -> None:
-    assert read_config(DEFAULT) == Config()
+    assert read_config(DEFAULT) == read_config()
 
 
 @pytest.mark.parametrize("key", Config.model_fields)
 def test_each_key_stands_in_the_default_file_with_its_default(key: str) -> None:
     written = tomllib.loads(DEFAULT.read_text())
-    assert Config(**{key: written[key]}) == Config()
+    assert Config(**COMMAND | {key: written[key]}) == Config(**COMMAND)
 
 
 def test_the_default_file_has_no_other_keys() -> None:
@@ -69,6 +69,14 @@ def test_no_token_of_the_production_file_is_of_use() -> None:
     assert not any(token.token or len(set(token.sha256)) > 1 for token in config.tokens)
 
 
+def test_the_demo_is_the_commands_alone() -> None:
+    assert (Config().demo, read_config().demo) == (False, True)
+
+
+def test_the_command_can_be_told_to_start_empty(write: Any) -> None:
+    assert read_config(write("demo = false")).demo is False
+
+
 # Sources.
 
 
@@ -89,7 +97,7 @@ def test_a_flag_that_was_not_given_changes_nothing() -> None:
 
 
 def test_the_rest_of_the_environment_is_ignored() -> None:
-    assert read_config(None, {"PATH": "/bin", "MY_GANTT_PORT": "2"}) == Config()
+    assert read_config(None, {"PATH": "/bin", "MY_GANTT_PORT": "2"}) == read_config()
 
 
 def test_tokens_come_from_the_environment_as_json() -> None:

@@ -286,7 +286,7 @@ class World:
         memory = Path("/dev/shm")
         self.directory = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
         database = f"sqlite:///{Path(self.directory.name) / 'plan.db'}"
-        self.config = Config(database=database, demo=False)
+        self.config = Config(database=database)
         self.backend: Backend | None = None
         self.pages: list[Page] = []
         self.asking = 0

@@ -29,7 +29,7 @@ SMALL = {**DATES, "note": "y"}
 
 @asynccontextmanager
 async def serving(path: Path) -> AsyncIterator[Backend]:
-    backend = Backend(Config(database=f"sqlite:///{path}", demo=False))
+    backend = Backend(Config(database=f"sqlite:///{path}"))
     await backend.start()
     yield backend
     await backend.close()
@@ -182,7 +182,7 @@ from gantt_tornado.errors import Unavailable
 LARGE = {"start_date": "2026-03-02", "duration": 3, "note": "x" * 50_000}
 
 async def scene():
-    backend = Backend(Config(database="sqlite:///" + sys.argv[1], demo=False))
+    backend = Backend(Config(database="sqlite:///" + sys.argv[1]))
     await backend.start()
     told = []
     backend.on_change(told.append)
@@ -465,7 +465,7 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
 
 async def scene():
-    backend = Backend(Config(database="sqlite:///" + sys.argv[1], demo=False))
+    backend = Backend(Config(database="sqlite:///" + sys.argv[1]))
     await backend.start()
     async def add():
         while True:

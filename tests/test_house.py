@@ -15,12 +15,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gantt_tornado"
 
 LAYERS = (
-    {"errors", "config", "dates", "rank", "protocol", "merge", "ancestors", "circles", "text"},
+    {"errors", "config", "dates", "rank", "protocol", "merge", "ancestors", "circles", "text"}
+    | {"values"},
     {"entities"},
     {
         *("conversion", "database", "journal", "store", "writer", "plan", "hub", "acks"),
         *("resend", "inserts", "touches", "delayed"),
-        *("auth", "rpc", "demo", "loads"),
+        *("auth", "rpc", "demo", "loads", "callbacks"),
     },
     {"backend"},
     {"redaction", "requests", "outlet", "handlers", "live", "updates"},
