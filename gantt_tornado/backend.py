@@ -536,26 +536,43 @@ class Backend:
         """Keep the journal within its limits, a little at a time."""
         while True:
             try:
-                horizon = await self._writer.submit(self._prune_some)
+                more = await self._prune_once()
             except Unavailable:
-                horizon = None
-            if horizon is None:
+                more = False
+            except Exception:
+                # Whatever it was, the journal must not grow for ever after.
+                log.exception("the journal could not be pruned")
+                more = False
+            if not more:
                 await asyncio.sleep(PRUNE_EVERY)
-            else:
-                self.plan.forget(horizon)
 
-    def _prune_some(self) -> int | None:
-        """On the writer's thread: the new horizon, None when there was nothing to prune."""
+    async def _prune_once(self) -> bool:
+        """Forget a few changes. Returns whether more must go at once."""
+        horizon, more = await self._writer.submit(self._prune_some)
+        if horizon > self.plan.horizon:
+            self.plan.forget(horizon)
+        return more
+
+    def _prune_some(self) -> tuple[int, bool]:
+        """On the writer's thread: the last change that is forgotten, and whether there is
+        more to do at once."""
         journal, config = self._store.journal, self.config
-        oldest = time.time() - config.journal_days * 24 * 60 * 60
-        pruned = journal.prune(int(oldest * 1000), config.journal_changes)
-        return journal.horizon() if pruned else None
+        if journal.learn():
+            return journal.horizon(), True
+        longest = config.journal_days * 24 * 60 * 60 * 1000
+        clock = int(time.time() * 1000)
+        pruned = journal.prune(clock, int(longest), config.journal_changes)
+        horizon = journal.horizon()
+        return horizon, pruned > 0 and journal.seq() - horizon > config.journal_changes
 
     async def _ask(self) -> None:
         """Learn how far each page got, for the day it comes back."""
         while True:
             await asyncio.sleep(ASK_EVERY)
-            self.hub.ask()
+            try:
+                self.hub.ask()
+            except Exception:
+                log.exception("the pages could not be asked how far they got")
 
     def _announce_presence(self) -> None:
         if self._presence is None:

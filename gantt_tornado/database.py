@@ -5,6 +5,7 @@ The rest of the house speaks peewee's portable SQL to what :class:`Database` hol
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -35,6 +36,10 @@ BUSY_TIMEOUT: Final = 2
 _MAGIC: Final = b"SQLite format 3\0"
 
 
+class Displaced(DatabaseError):
+    """The file is not where it was opened, or is another."""
+
+
 @cache
 def _prepared(make: Callable[[Compile], Any]) -> Any:
     context = SqliteDatabase(None).get_sql_context
@@ -60,6 +65,8 @@ class Database:
         real = Path(self.path).resolve()
         #: How often something was undone, if only what had been prepared to be written.
         self.undone = 0
+        # Path → device and inode, of what the connection has open.
+        self._files: dict[str, tuple[int, int]] = {}
         self._lock = None if self.path == ":memory:" else FileLock(f"{real}.lock", timeout=0)
 
     def open(self) -> None:
@@ -71,6 +78,7 @@ class Database:
             self._connection: sqlite3.Connection = self.peewee.connection()
             self._check_owner()
             self._prepare()
+            self._note_files()
         except (DatabaseError, OSError) as error:
             self.close()
             raise StartError(f"cannot open the database {self.path}: {error}") from error
@@ -96,6 +104,21 @@ class Database:
             return self._connection.execute(sql, params)
         except sqlite3.Error as error:
             raise getattr(peewee, type(error).__name__)(*error.args) from error
+
+    def check_files(self) -> None:
+        """See that what is written will be found: SQLite goes on writing to a file that was
+        deleted or replaced, and to its log, and nobody ever reads it again.
+
+        Raises:
+            Displaced: a file is not the one that was opened.
+        """
+        for path, opened in self._files.items():
+            try:
+                found = os.stat(path)
+            except OSError as error:
+                raise Displaced(f"{path}: {error.strerror}") from error
+            if (found.st_dev, found.st_ino) != opened:
+                raise Displaced(f"{path} is not the file that was opened")
 
     def undo(self, savepoint: str = "") -> None:
         """Undo what was written since a savepoint, or in the whole transaction."""
@@ -165,6 +188,15 @@ class Database:
                 f"(it knows {newer[-1]})"
             )
         runner.up()
+
+    def _note_files(self) -> None:
+        if self._lock is None:
+            return
+        # By its name as it was given, too: where a link leads elsewhere now, so will the
+        # next start. SQLite keeps its log beside the real file.
+        for path in (os.path.abspath(self.path), f"{Path(self.path).resolve()}-wal"):
+            found = os.stat(path)
+            self._files[path] = (found.st_dev, found.st_ino)
 
     def _pragma(self, name: str, value: Any = None) -> Any:
         statement = f"PRAGMA {name}" if value is None else f"PRAGMA {name} = {value}"

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 from peewee import SQL, fn
 
+from gantt_tornado.ages import Ages
 from gantt_tornado.database import ANY, Compile, Database
 from gantt_tornado.entities import ENTITIES, Change, Counter, Entity, Refused
 from gantt_tornado.merge import Diff
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 
 #: Columns that no history needs.
 _UNREAD: Final = ("project", "seen", "previous", "request")
+#: Lines whose times are read in one go.
+LEARNT_AT_ONCE: Final = 10_000
+#: Of so many lines one goes by age in a minute: a tenth of the journal in an hour.
+SHARE: Final = 600
 #: Journal lines deleted in one go, so that no write waits long for it.
 PRUNED_AT_ONCE: Final = 500
 #: Names of refused fields that are remembered of an item. A row has some twenty.
@@ -190,6 +195,12 @@ class _Statements:
             )
             .group_by(Change.item_id)
         )
+        self.times = compile(
+            Change.select(Change.seq, Change.at)
+            .where(Change.seq > ANY)
+            .order_by(Change.seq)
+            .limit(1)
+        )
         self.ages = compile(
             Change.select(Change.seq, Change.root, Change.at).order_by(Change.seq).limit(1)
         )
@@ -217,6 +228,7 @@ class Journal:
         self._execute = database.execute
         self._sql = database.prepared(_Statements)
         self._database = database
+        self._ages = Ages()
         # The last number given away, as long as nothing was undone.
         self._given = self.seq()
         self._undone = database.undone
@@ -369,17 +381,35 @@ class Journal:
                 items[id] = refused
         return [(kind, id) for id, kind in items.items()]
 
-    def prune(self, before: int, keep: int) -> int:
-        """Forget some of the oldest changes: those made before ``before`` (milliseconds
-        since 1970), and those that are not among the ``keep`` last.
+    def learn(self) -> bool:
+        """Read when some more of the changes were made, see :mod:`gantt_tornado.ages`.
 
-        Returns how many went; when it is not 0, there may be more.
+        Returns whether there may be more. Until there are none, nothing is pruned by age.
         """
-        enough = self.seq() - keep
+        lines = self._execute(self._sql.times, (self._ages.seq, LEARNT_AT_ONCE)).fetchall()
+        self._ages.read(lines)
+        return len(lines) == LEARNT_AT_ONCE
+
+    def prune(self, clock: int, longest: int, keep: int) -> int:
+        """Forget some of the oldest changes: those older than ``longest`` milliseconds, as
+        the clock shows ``clock`` (since 1970), and those that are not among the ``keep``
+        last. :meth:`learn` must have been through.
+
+        By age no more than a share goes at a time, whatever the clock shows.
+
+        Returns how many went.
+        """
+        last = self.seq()
+        enough = last - keep
+        by_age = max(1, (last - self.horizon()) // SHARE)
         expired: list[tuple[int, int]] = []
-        for seq, root, at in self._execute(self._sql.ages, (PRUNED_AT_ONCE,)).fetchall():
-            if seq > enough and at >= before:
-                break
+        lines = self._execute(self._sql.ages, (PRUNED_AT_ONCE,)).fetchall()
+        old = self._ages.expired([(seq, at) for seq, _, at in lines], clock, longest)
+        for (seq, root, _), is_old in zip(lines, old, strict=False):
+            if seq > enough:
+                if not is_old or not by_age:
+                    break
+                by_age -= 1
             expired.append((seq, root))
         if not expired:
             return 0

@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from peewee import DatabaseError, DataError, IntegrityError, ProgrammingError
 
-from gantt_tornado.database import Database
+from gantt_tornado.database import Database, Displaced
 from gantt_tornado.errors import StartError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,8 @@ class Writer:
         self._deliveries: deque[Iterator[bool]] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        # Why the store takes no writes, as it was last logged.
+        self._trouble = ""
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -179,15 +181,21 @@ class Writer:
 
     def _attempt_all(self, batch: list[Job[Any]], attempt: Callable[[Job[Any]], None]) -> None:
         peewee = self._database.peewee
+        written = self._database.written
         peewee.begin("IMMEDIATE")
         try:
             for job in batch:
                 job.error = None
                 attempt(job)
+            if self._database.written != written:
+                self._database.check_files()
             peewee.commit()
         except BaseException:
             self._database.undo()
             raise
+        if self._trouble and self._database.written != written:
+            self._trouble = ""
+            log.warning("the store takes writes again")
 
     def _attempt(self, job: Job[Any]) -> None:
         """Run a job, most of which refuse before they write."""
@@ -220,12 +228,19 @@ class Writer:
         job.error = self._unavailable(error) if _is_the_stores(error) else error
 
     def _unavailable(self, error: Exception) -> Unavailable:
-        log.warning("the store cannot take writes now: %s", error)
-        return Unavailable(
-            "The plan cannot be saved just now. Please try again in a moment.",
-            detail=str(error),
-            retry_after=RETRY_AFTER,
-        )
+        said = str(error)
+        if said != self._trouble:
+            # Once, not for each write until somebody comes.
+            self._trouble = said
+            level = logging.ERROR if isinstance(error, Displaced) else logging.WARNING
+            log.log(level, "the store cannot take writes now: %s", said)
+        message = "The plan cannot be saved just now. Please try again in a moment."
+        if isinstance(error, Displaced):
+            message = (
+                "The plan's file has been moved or replaced. Nothing can be saved until it is "
+                "put back or the server is started again."
+            )
+        return Unavailable(message, detail=said, retry_after=RETRY_AFTER)
 
     def _call(self, callback: Callable[..., None], *args: Any) -> None:
         assert self._loop is not None

@@ -108,9 +108,12 @@ class Driven:
     def undo(self, seq: int, author: Author = NOBODY) -> Outcome:
         return self.write(lambda: self.store.undo(seq, author))
 
-    def prune(self, before: int, keep: int) -> int:
+    def prune(self, keep: int, clock: int = 0, longest: int = 1 << 50) -> int:
+        journal = self.store.journal
         with self.database.peewee.atomic("IMMEDIATE"):
-            count = self.store.journal.prune(before, keep)
+            while journal.learn():
+                pass
+            count = journal.prune(clock, longest, keep)
         self.plan.forget(self.store.journal.horizon())
         return count
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from gantt_tornado import backend as backend_module
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
 from gantt_tornado.database import Database
@@ -491,3 +494,174 @@ def test_a_kill_during_writes_loses_nothing_that_was_answered(path: Path) -> Non
         answered += [int(line) for line in process.stdout.read().splitlines(True) if b"\n" in line]
     notes, seq, lines = stored(path)
     assert len(notes) == seq == lines >= max(answered)
+
+
+# A clock that jumps.
+
+DAY = 24 * 60 * 60
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the clock ahead by so many days."""
+    clock, clock_ns = time.time, time.time_ns
+
+    def set_ahead(days: float) -> None:
+        monkeypatch.setattr(time, "time", lambda: clock() + days * DAY)
+        monkeypatch.setattr(time, "time_ns", lambda: clock_ns() + int(days * DAY) * 10**9)
+
+    return set_ahead
+
+
+def test_a_clock_40_days_ahead_at_one_start_leaves_the_journal_whole(
+    path: Path, ahead: Callable[[float], None]
+) -> None:
+    async def run(*texts: str) -> int:
+        async with serving(path) as backend:
+            for text in texts:
+                await backend.insert("task", {**SMALL, "text": text})
+            for _ in range(10):
+                await backend._prune_once()
+            return backend.plan.horizon
+
+    assert asyncio.run(run("a", "b", "c")) == 0
+    ahead(40)
+    # Before a line was written by the wrong clock, and behind it.
+    assert asyncio.run(run()) == 0
+    assert asyncio.run(run("d")) == 0
+    ahead(0)
+    assert asyncio.run(run("e")) == 0
+    assert stored(path)[2] == 5
+
+
+def test_what_goes_wrong_while_pruning_is_logged_and_tried_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backend_module, "PRUNE_EVERY", 0.001)
+
+    async def scene() -> None:
+        tries, again = [], asyncio.Event()
+
+        async def fail() -> bool:
+            tries.append(1)
+            if len(tries) > 2:
+                again.set()
+            raise RuntimeError("private detail")
+
+        async with serving(path) as backend:
+            monkeypatch.setattr(backend, "_prune_once", fail)
+            await asyncio.wait_for(again.wait(), 3)
+
+    asyncio.run(scene())
+    assert caplog.text.count("could not be pruned") >= 2
+
+
+def test_what_goes_wrong_while_asking_is_logged_and_tried_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backend_module, "ASK_EVERY", 0.001)
+
+    async def scene() -> None:
+        tries, again = [], asyncio.Event()
+
+        def fail() -> None:
+            tries.append(1)
+            if len(tries) > 2:
+                again.set()
+            raise RuntimeError("private detail")
+
+        async with serving(path) as backend:
+            monkeypatch.setattr(backend.hub, "ask", fail)
+            await asyncio.wait_for(again.wait(), 3)
+
+    asyncio.run(scene())
+    assert caplog.text.count("could not be asked") >= 2
+
+
+# A file that is no longer where it was.
+
+
+async def put(backend: Backend) -> bool:
+    """Whether a write is taken."""
+    try:
+        await backend.insert("task", SMALL)
+    except Unavailable as error:
+        assert "put back" in error.message and str(backend.config.database) not in error.message
+        return False
+    return True
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def moved_away(path: Path) -> None:
+    path.rename(path.with_suffix(".old"))
+
+
+def replaced(path: Path) -> None:
+    copy = path.with_suffix(".copy")
+    shutil.copy(path, copy)
+    copy.rename(path)
+
+
+def without_its_log(path: Path) -> None:
+    path.with_name(path.name + "-wal").unlink()
+
+
+@pytest.mark.parametrize("harm", [deleted, moved_away, replaced, without_its_log])
+def test_no_write_is_answered_that_goes_to_a_file_nobody_finds(
+    path: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        async with serving(path) as backend:
+            assert await put(backend)
+            harm(path)
+            assert [await put(backend) for _ in range(3)] == [False] * 3
+            assert len(backend.load()["tasks"]) == 1
+            # Reading goes on.
+            assert len(await backend.history()) == 1
+
+    asyncio.run(scene())
+    (line,) = [line for line in caplog.records if line.levelname == "ERROR"]
+    assert str(path) in line.getMessage()
+
+
+def test_a_file_that_is_put_back_is_written_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        async with serving(path) as backend:
+            away = path.with_suffix(".old")
+            for _ in range(2):
+                path.rename(away)
+                assert not await put(backend)
+                away.rename(path)
+                assert await put(backend)
+
+    asyncio.run(scene())
+    assert stored(path) == (["y", "y"], 2, 2)
+    assert len([line for line in caplog.records if line.levelname == "ERROR"]) == 2
+    assert caplog.text.count("takes writes again") == 2
+
+
+def test_a_relative_path_is_that_of_the_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        async with serving(Path(path.name)) as backend:
+            monkeypatch.chdir("/")
+            assert await put(backend)
+
+    monkeypatch.chdir(path.parent)
+    asyncio.run(scene())
+
+
+def test_a_link_to_the_file_will_do(path: Path) -> None:
+    async def scene() -> None:
+        link = path.with_name("link.db")
+        link.symlink_to(path)
+        async with serving(link) as backend:
+            assert await put(backend)
+            link.unlink()
+            assert not await put(backend)
+
+    asyncio.run(scene())

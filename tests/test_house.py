@@ -15,8 +15,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gantt_tornado"
 
 LAYERS = (
-    {"errors", "config", "dates", "rank", "protocol", "merge", "ancestors", "circles", "text"}
-    | {"values"},
+    {
+        *("ages", "errors", "config", "dates", "rank", "protocol", "merge", "ancestors"),
+        *("circles", "text", "values"),
+    },
     {"entities"},
     {
         *("conversion", "database", "journal", "store", "writer", "plan", "hub", "acks"),

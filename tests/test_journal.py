@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from gantt_tornado import journal as journal_module
+from gantt_tornado.ages import DAY
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.errors import Conflict, NotFound
-from gantt_tornado.journal import AT_ONCE, MOST_LATER, PRUNED_AT_ONCE, Author, Committed
+from gantt_tornado.journal import AT_ONCE, MOST_LATER, PRUNED_AT_ONCE, SHARE, Author, Committed
 from gantt_tornado.plan import Plan
 from tests.support import ALICE, BOB, DATES, Driven, value
 
@@ -159,26 +160,50 @@ def seqs(plan: Driven) -> list[int]:
 def test_the_journal_is_kept_by_count(plan: Driven) -> None:
     for _ in range(5):
         plan.task()
-    assert plan.prune(0, 2) == 3
+    assert plan.prune(2) == 3
     assert (seqs(plan), plan.store.journal.horizon()) == ([4, 5], 3)
 
 
+def written(plan: Driven, *days: float) -> None:
+    """Changes of these days."""
+    with plan.database.peewee.atomic():
+        for number, day in enumerate(days, 1):
+            plan.task()
+            plan.database.peewee.execute_sql(
+                "UPDATE change SET at = ? WHERE seq = ?", (int(day * DAY), number)
+            )
+
+
 def test_the_journal_is_kept_by_age(plan: Driven) -> None:
-    for _ in range(3):
-        plan.task()
-    plan.database.peewee.execute_sql("UPDATE change SET at = seq * 1000")
-    assert plan.prune(2001, 100) == 2
-    assert seqs(plan) == [3]
+    written(plan, 1, 2, 3)
+    ages = [plan.prune(100, clock=int(3.5 * DAY), longest=DAY) for _ in range(4)]
+    assert (ages, seqs(plan)) == ([1, 1, 0, 0], [3])
+
+
+def test_by_age_only_a_share_goes_at_a_time(plan: Driven) -> None:
+    written(plan, *[1] * (3 * SHARE), 30)
+    assert plan.prune(100_000, clock=100 * DAY, longest=1) == 3
+
+
+def test_a_clock_that_jumped_leaves_the_journal_alone(plan: Driven) -> None:
+    written(plan, 1, 2, 3, 43)
+    assert plan.prune(100, clock=43 * DAY, longest=30 * DAY) == 0
+
+
+def test_times_are_learnt_in_slices(plan: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "LEARNT_AT_ONCE", 2)
+    written(plan, 1, 2, 3)
+    assert [plan.store.journal.learn() for _ in range(3)] == [True, False, False]
 
 
 def test_what_is_neither_old_nor_too_much_is_kept(plan: Driven) -> None:
     plan.task()
-    assert (plan.prune(0, 100), seqs(plan)) == (0, [1])
+    assert (plan.prune(100), seqs(plan)) == (0, [1])
 
 
 def test_all_of_it_can_be_forgotten(plan: Driven) -> None:
     plan.task()
-    plan.prune(0, 0)
+    plan.prune(0)
     assert (seqs(plan), plan.store.journal.horizon(), plan.plan.horizon) == ([], 1, 1)
 
 
@@ -186,43 +211,43 @@ def test_no_write_waits_long_for_it(plan: Driven) -> None:
     with plan.database.peewee.atomic():
         for _ in range(PRUNED_AT_ONCE + 10):
             plan.task()
-    assert plan.prune(0, 0) == PRUNED_AT_ONCE
-    assert plan.prune(0, 0) == 10
-    assert plan.prune(0, 0) == 0
+    assert plan.prune(0) == PRUNED_AT_ONCE
+    assert plan.prune(0) == 10
+    assert plan.prune(0) == 0
 
 
 def test_numbers_go_on_after_all_was_forgotten(plan: Driven) -> None:
     task = plan.task()
-    plan.prune(0, 0)
+    plan.prune(0)
     assert plan.task() == task + 1
 
 
 def test_a_change_that_was_forgotten_is_not_undone(plan: Driven) -> None:
     plan.task()
-    plan.prune(0, 0)
+    plan.prune(0)
     with pytest.raises(Exception, match="not in the journal"):
         plan.undo(1, ALICE)
 
 
 def test_an_item_outlives_its_journal(plan: Driven) -> None:
     task = plan.task()
-    plan.prune(0, 0)
+    plan.prune(0)
     assert value(plan.update("task", task, {"text": "Fill"}))["text"] == "Fill"
 
 
 def test_a_page_older_than_the_journal_cannot_save_over_others(plan: Driven) -> None:
     sent = value(plan.insert("task", {**DATES, "a": 1}))
     plan.update("task", sent["id"], {"a": 2}, ALICE)
-    plan.prune(0, 0)
+    plan.prune(0)
     with pytest.raises(Conflict, match="reload"):
         plan.update("task", sent["id"], {**sent, "text": "Fill"}, BOB)
 
 
 def test_an_item_older_than_the_journal_is_merged_all_the_same(plan: Driven) -> None:
     sent = value(plan.insert("task", {**DATES, "a": 1, "b": 1}))
-    plan.prune(0, 0)
+    plan.prune(0)
     plan.task()
-    plan.prune(0, 0)
+    plan.prune(0)
     plan.update("task", sent["id"], {**sent, "a": 2}, ALICE)
     item = value(plan.update("task", sent["id"], {**sent, "b": 2}, BOB))
     assert (item["a"], item["b"]) == (2, 2)

@@ -388,7 +388,7 @@ def test_a_number_that_is_not_of_the_past_is_answered_with_a_reload(
 def test_what_the_journal_forgot_is_answered_with_a_reload_and_never_a_part(plan: Driven) -> None:
     for _ in range(5):
         plan.task()
-    plan.prune(0, 2)
+    plan.prune(2)
     assert replayed(plan.plan, "tasks", 2) == [{"type": "reload", "seq": 5}]
     assert len(replayed(plan.plan, "tasks", 3)) == 6
 
@@ -396,7 +396,7 @@ def test_what_the_journal_forgot_is_answered_with_a_reload_and_never_a_part(plan
 def test_after_upkeep_a_restart_replays_the_same(plan: Driven) -> None:
     tasks = [plan.task() for _ in range(5)]
     plan.update("task", tasks[0], {"text": "last"})
-    plan.prune(0, 3)
+    plan.prune(3)
     stored = Plan.read(plan.store)
     for since in range(7):
         assert replayed(plan.plan, "tasks", since) == replayed(stored, "tasks", since)
@@ -404,7 +404,7 @@ def test_after_upkeep_a_restart_replays_the_same(plan: Driven) -> None:
 
 def test_a_journal_that_forgot_all_still_knows_that_nothing_happened(plan: Driven) -> None:
     plan.task()
-    plan.prune(0, 0)
+    plan.prune(0)
     assert plan.plan.replay("tasks", 1) == Plan.read(plan.store).replay("tasks", 1) == []
 
 
@@ -560,7 +560,7 @@ def test_a_refusal_is_forgotten_with_the_journal(plan: Driven) -> None:
     plan.refuse("task", task, {"note": "mine"})
     for _ in range(3):
         plan.task()
-    plan.prune(0, 1)
+    plan.prune(1)
     assert not list(plan.store.journal.refused(DEFAULT_PROJECT))
     assert notes(plan.plan, plan.plan.seq) == []
     assert orjson.loads(plan.plan.resent(TASK, task)[1])["task"] == plan.item("task", task)
@@ -622,7 +622,7 @@ def test_what_hangs_below_a_move_may_be_older_than_all_that_is_remembered(plan: 
     top = plan.task()
     child = plan.task(parent=top)
     below = plan.task(parent=child)
-    plan.prune(0, 0)
+    plan.prune(0)
     client, since = Client(plan.plan), plan.plan.seq
     plan.update("task", child, {"parent": 0})
     plan.delete("task", top)
