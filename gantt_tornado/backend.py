@@ -24,8 +24,8 @@ from gantt_tornado.callbacks import Callbacks, OnChange
 from gantt_tornado.config import Config
 from gantt_tornado.conversion import convert
 from gantt_tornado.database import Database
-from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
-from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound, TooLarge, Unavailable
+from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Edit, Entity
+from gantt_tornado.errors import BadRequest, GanttError, NotFound, TooLarge, Unavailable
 from gantt_tornado.hub import Event, Hub, Listener, framed
 from gantt_tornado.inserts import NEW, Inserts
 from gantt_tornado.journal import NOBODY, Author, Committed
@@ -194,7 +194,7 @@ class Backend:
         """
         kind = known(entity)
         with self._inserts.request(author.device, NEW, adds=True):
-            edit = await _beside(fields, kind.read, fields, self._calendar, self._markup)
+            edit = await self._read(kind, fields)
             return await self._write(
                 lambda: self._store.insert(kind, edit, author, request=request)
             )
@@ -212,37 +212,15 @@ class Backend:
         kind = known(entity)
         with self._inserts.request(author.device, id):
             try:
-                updating = await _beside(fields, self._updating, kind, id, fields, author)
-                outcome = await self._write(updating)
-            except Unavailable:
+                edit = await self._read(kind, fields)
+                return await self._write(lambda: self._store.update(kind, id, edit, author))
+            except GanttError:
                 # The writer has on its screen what is not stored.
-                self._resend.refused(kind, id, author)
+                self._resend.refused(kind, id, author, fields)
                 raise
-            if outcome.refusal is not None:
-                raise outcome.refusal.error
-            return outcome
 
-    def _updating(
-        self, kind: Entity, id: int, fields: Mapping[str, Any], author: Author
-    ) -> Callable[[], Outcome]:
-        """What the writer's thread has to do for an update, or for its refusal.
-
-        The store checks before it writes, so a refusal has changed no row.
-        """
-        try:
-            edit = kind.read(fields, self._calendar, self._markup)
-        except BadRequest as error:
-            named = {name: fields[name] for name in fields if type(name) is str}
-            sent, refusal = kind.own(named), error
-            return lambda: self._store.refuse(kind, id, sent, refusal, author)
-
-        def run() -> Outcome:
-            try:
-                return self._store.update(kind, id, edit, author)
-            except (BadRequest, NotFound, Conflict, TooLarge) as error:
-                return self._store.refuse(kind, id, edit.values, error, author)
-
-        return run
+    async def _read(self, kind: Entity, fields: Mapping[str, Any]) -> Edit:
+        return await _beside(fields, kind.read, fields, self._calendar, self._markup)
 
     async def move(
         self,
@@ -306,12 +284,20 @@ class Backend:
 
         adds = any(write.action == "inserted" for write in writes)
         with self._inserts.request(author.device, adds=adds):
-            results = [_refusal(result) for result in await self._write(run)]
+            results = await self._write(run)
             for write, result in zip(writes, results, strict=True):
-                row = NEW if write.action == "inserted" else protocol.number(write.id) or NEW
-                error = result if isinstance(result, GanttError) else None
-                self._inserts.answered(author.device, row, error)
+                self._note(kind, write, result, author)
         return results
+
+    def _note(
+        self, kind: Entity, write: Write, result: Outcome | GanttError, author: Author
+    ) -> None:
+        """Note what became of one row of a batch."""
+        row = NEW if write.action == "inserted" else protocol.number(write.id) or NEW
+        error = result if isinstance(result, GanttError) else None
+        self._inserts.answered(author.device, row, error)
+        if error is not None and row != NEW:
+            self._resend.refused(kind, row, author, write.fields)
 
     def _carry_out(
         self, kind: Entity, write: Write, author: Author, saved: dict[str, int]
@@ -331,7 +317,8 @@ class Backend:
                 return outcome
             if write.action == "deleted":
                 return self._store.delete(kind, ours, author)
-            return self._updating(kind, ours, fields, author)()
+            edit = kind.read(fields, self._calendar, self._markup)
+            return self._store.update(kind, ours, edit, author)
         except GanttError as error:
             return error
 
@@ -473,10 +460,11 @@ class Backend:
                 if change.seq > self.plan.seq:
                     self.plan.apply(change)
                     # Where a row stands is told as of this change, not of the batch's last.
-                    events += self._events(change)
+                    # What was gone at once is told as deleted, when the answer has arrived.
+                    events += self._events(change) if not outcome.gone else ()
                     yield
-            if outcome.refusal is not None:
-                self.plan.refuse(outcome.entity, outcome.id, outcome.refusal.fields)
+            if outcome.gone and outcome.changes:
+                self._inserts.withhold(outcome.changes[0])
 
     # What was committed could not be told.
 
@@ -582,11 +570,6 @@ class Backend:
     def _tell_presence(self) -> None:
         self._presence = None
         self.publish("presence", {"type": "presence", "count": len(self.connections)})
-
-
-def _refusal(result: Outcome | GanttError) -> Outcome | GanttError:
-    """The error of a write that was refused."""
-    return result.refusal.error if isinstance(result, Outcome) and result.refusal else result
 
 
 async def _beside(fields: Mapping[str, Any], read: Callable[..., T], *args: Any) -> T:

@@ -44,6 +44,11 @@ class Delayed(Generic[K, V]):
     def __contains__(self, key: K) -> bool:
         return key in self._due
 
+    def get(self, key: K) -> V | None:
+        """The value that is due under a key, None where nothing is."""
+        due = self._due.get(key)
+        return due[1] if due else None
+
     def put(self, key: K, value: V) -> None:
         """Have it done after the delay; what was due under this key is put off until then."""
         loop = asyncio.get_running_loop()

@@ -104,18 +104,8 @@ class Change(Model):
     request = TextField()
     #: field → [old, new], as JSON.
     fields = TextField()
-
-
-class Refused(Model):
-    """An item of which a page shows what was refused: whoever comes back is told it again."""
-
-    item_id = BigIntegerField(primary_key=True)
-    project = TextField()
-    entity = TextField()
-    #: The last change at that time.
-    seq = BigIntegerField()
-    #: The names of the fields that were refused, as JSON.
-    fields = TextField()
+    #: field → what others had made impossible by then, as JSON, mostly empty.
+    dropped = TextField()
 
 
 class Setting(Model):
@@ -133,6 +123,11 @@ class Counter(Model):
     seq = BigIntegerField()
 
 
+def is_name(name: object) -> bool:
+    """Whether a field may be called so."""
+    return type(name) is str and len(name) <= LONGEST_NAME and not _UNFIT.search(name)
+
+
 def check_names(names: Collection[Any]) -> None:
     """See that fields may be called so.
 
@@ -148,7 +143,7 @@ def check_names(names: Collection[Any]) -> None:
     for name in names:
         if len(name) > LONGEST_NAME:
             raise BadRequest(f"The name of a field is too long: {name[:30]!r}….")
-        if _UNFIT.search(name):
+        if not is_name(name):
             raise BadRequest(f"No field can be called {name!r}.")
 
 

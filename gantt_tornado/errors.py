@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 
 class GanttError(Exception):
     """Something the caller should be told.
@@ -44,6 +46,11 @@ class NotFound(GanttError):
     def __init__(self, message: str, *, deleted: bool = False) -> None:
         super().__init__(message)
         self.deleted = deleted
+
+
+def is_gone(result: object) -> TypeGuard[NotFound]:
+    """Whether a write failed only because its item has been deleted."""
+    return isinstance(result, NotFound) and result.deleted
 
 
 class Conflict(GanttError):

@@ -24,7 +24,7 @@ from gantt_tornado.auth import Role, User
 from gantt_tornado.backend import ACTIONS, Backend, Write, known
 from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import Entity
-from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound
+from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, is_gone
 from gantt_tornado.journal import Author, Committed
 from gantt_tornado.loads import WORTHWHILE
 from gantt_tornado.requests import JSON, Body
@@ -267,8 +267,7 @@ class EntityHandler(BodyHandler):
             raise web.HTTPError(405)
         number = requests.item_id(entity, id)
         fields = await self.fields(entity)
-        outcome = await self.backend.update(entity, number, fields, author=self.author)
-        self.answer(answer(b"updated", outcome))
+        self.answer(await updated(self.backend, entity, number, fields, self.author))
 
     async def delete(self, entity: str, id: str | None) -> None:
         if id is None:
@@ -341,6 +340,9 @@ class DataHandler(BodyHandler):
 
     async def _one(self, write: Write, entity: Entity) -> None:
         (result,) = await self.backend.batch(entity.name, [write], author=self.author)
+        if is_gone(result):
+            self.answer(gone(int(write.id), result))
+            return
         if isinstance(result, GanttError):
             raise result
         if result.id:
@@ -467,13 +469,40 @@ def answer(action: bytes, outcome: Outcome) -> bytes:
     return b'{"action":"%s","tid":%d,"item":%s}' % (action, outcome.id, outcome.wire)
 
 
+async def updated(
+    backend: Backend, entity: str, id: int, fields: Mapping[str, Any], author: Author
+) -> bytes:
+    """Update an item. Returns the body of the answer.
+
+    Raises:
+        GanttError: it was refused.
+    """
+    try:
+        outcome = await backend.update(entity, id, fields, author=author)
+    except NotFound as error:
+        if is_gone(error):
+            return gone(id, error)
+        raise
+    return answer(b"updated", outcome)
+
+
+def gone(id: int, error: NotFound) -> bytes:
+    """The answer to an update of what somebody has deleted. The client keeps a refused row
+    among those that it has to save, and with that puts others' new rows off for ever; one
+    that is deleted it lets go."""
+    told = {"action": "deleted", "tid": id, "gone": True, "message": error.message}
+    return orjson.dumps(told)
+
+
 def batch_answer(done: Iterable[tuple[Write, Outcome | GanttError]]) -> bytes:
     """The XML answer to a batch; the client misreads one in JSON."""
     rows = []
     for write, result in done:
         # Most ids are numbers, and quoting takes ten times as long as all the rest.
         sid = f'"{write.id}"' if write.id.isalnum() else quoteattr(write.id)
-        if isinstance(result, GanttError):
+        if is_gone(result):
+            rows.append(f'<action type="deleted" sid={sid} tid={sid}/>')
+        elif isinstance(result, GanttError):
             message = quoteattr(result.message)
             rows.append(f'<action type="error" sid={sid} tid={sid} message={message}/>')
         else:

@@ -25,7 +25,7 @@ from typing import Final
 from gantt_tornado import protocol
 from gantt_tornado.delayed import Delayed
 from gantt_tornado.entities import Entity
-from gantt_tornado.errors import NotFound
+from gantt_tornado.errors import is_gone
 from gantt_tornado.hub import Audience, Event, Hub, Listener, framed
 from gantt_tornado.journal import Committed
 from gantt_tornado.plan import Plan
@@ -104,11 +104,6 @@ class Request:
         elif error is None and self._id is not None:
             self._inserts.answered(self._page, self._id, None)
         self._inserts.end(self._page)
-
-
-def is_gone(error: object) -> bool:
-    """Whether a write failed because its item was deleted: the client drops the row."""
-    return isinstance(error, NotFound) and error.deleted
 
 
 class Inserts:
@@ -219,7 +214,7 @@ class Inserts:
         if entity is TASK and only is None and (change is None or change.action == "add"):
             self._note(id, change.author.device if change else "")
         if change is not None and change.id == change.seq:
-            self._withhold(change)
+            self.withhold(change)
         but = self._without(entity, id) if self._held else None
         seq = change.seq if change else 0
         updates = id if change and change.action == "update" else 0
@@ -241,7 +236,7 @@ class Inserts:
 
     # What is withheld.
 
-    def _withhold(self, change: Committed) -> None:
+    def withhold(self, change: Committed) -> None:
         """Withhold a new item from the page that has posted it."""
         entity, author = change.entity, change.author
         if author.device:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -16,7 +16,7 @@ from peewee import SQL, fn
 
 from gantt_tornado.ages import Ages
 from gantt_tornado.database import ANY, Compile, Database
-from gantt_tornado.entities import ENTITIES, Change, Counter, Entity, Refused
+from gantt_tornado.entities import ENTITIES, Change, Counter, Entity, State
 from gantt_tornado.merge import Diff
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,6 @@ LEARNT_AT_ONCE: Final = 10_000
 SHARE: Final = 600
 #: Journal lines deleted in one go, so that no write waits long for it.
 PRUNED_AT_ONCE: Final = 500
-#: Names of refused fields that are remembered of an item. A row has some twenty.
-MOST_REFUSED: Final = 100
 #: Changes of one item since a page had it, of which a merge or an undo can make sense. What
 #: lies before counts as forgotten.
 MOST_LATER: Final = 500
@@ -68,7 +66,8 @@ class Committed:
     took with it. ``seen`` is the ``_rev`` that the item had on the writer's screen, 0
     where it is unknown, and ``previous`` its revision before. ``item`` is the item's
     JSON and ``wire`` the same as clients get it, both empty for a delete; ``parent`` and
-    ``sortorder`` say where a task stands. ``at`` is in milliseconds since 1970.
+    ``sortorder`` say where a task stands. ``at`` is in milliseconds since 1970. ``dropped``
+    holds what the writer sent besides and what others had made impossible by then.
     """
 
     seq: int
@@ -86,6 +85,7 @@ class Committed:
     parent: int = 0
     sortorder: str = ""
     wire: bytes = b""
+    dropped: State = field(default_factory=dict)
 
     @property
     def moved(self) -> bool:
@@ -97,13 +97,15 @@ class Committed:
 class Later:
     """What a merge has to know of a change that its writer may not have seen.
 
-    ``previous`` is the item's change before this one, remembered or not.
+    ``previous`` is the item's change before this one, remembered or not; ``at`` is in
+    milliseconds since 1970.
     """
 
     fields: Diff
     author: Author
     seen: int
     previous: int
+    at: int
 
     def is_of(self, device: str, rev: int) -> bool:
         """Whether a page made the change while it had the item at ``rev``."""
@@ -138,7 +140,10 @@ class _Statements:
         self.count = compile(Counter.update({Counter.seq: ANY}))
         self.record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
         self.later = compile(
-            Change.select(Change.fields, Change.user, Change.device, Change.seen, Change.previous)
+            Change.select(
+                *(Change.fields, Change.user, Change.device),
+                *(Change.seen, Change.previous, Change.at),
+            )
             .where(Change.item_id == ANY, Change.seq > ANY)
             .order_by(Change.seq.desc())
             .limit(MOST_LATER)
@@ -211,14 +216,6 @@ class _Statements:
             .limit(1)
         )
         self.prune = compile(Change.delete().where(Change.seq <= ANY))
-        self.refuse = compile(Refused.replace({f: ANY for f in Refused._meta.sorted_fields}))
-        self.refused = compile(
-            Refused.select(Refused.item_id, Refused.seq, Refused.entity, Refused.fields)
-            .where(Refused.project == ANY)
-            .order_by(Refused.seq)
-        )
-        self.refused_of = compile(Refused.select(Refused.fields).where(Refused.item_id == ANY))
-        self.prune_refused = compile(Refused.delete().where(Refused.seq < ANY))
 
 
 class Journal:
@@ -280,6 +277,7 @@ class Journal:
                 change.at,
                 request,
                 orjson.dumps(change.fields).decode(),
+                orjson.dumps(change.dropped).decode() if change.dropped else "",
             ),
         )
 
@@ -287,11 +285,9 @@ class Journal:
         """The changes of an item after ``seq``, newest first. What lies before a line that
         cannot be read counts as forgotten."""
         found: list[Later] = []
-        for fields, user, device, seen, previous in self._execute(
-            self._sql.later, (id, seq, MOST_LATER)
-        ):
+        for fields, user, device, *rest in self._execute(self._sql.later, (id, seq, MOST_LATER)):
             try:
-                found.append(Later(_diff(fields), Author(user, device), seen, previous))
+                found.append(Later(_diff(fields), Author(user, device), *rest))
             except ValueError as error:
                 log.warning("a change of item %d cannot be read: %s", id, error)
                 break
@@ -332,7 +328,7 @@ class Journal:
         changes: list[Committed] = []
         size = 0
         for line in found:
-            size += len(line[-1])
+            size += len(line[-2]) + len(line[-1])
             if changes and size > LARGEST_PAGE:
                 break
             changes += _readable(project, [line])
@@ -347,38 +343,28 @@ class Journal:
                 deleted = action == "delete"
                 yield id, Touched(seq, ENTITIES[entity], deleted, reparented.get(id, 0))
 
-    def refuse(
-        self, project: str, entity: Entity, id: int, fields: Iterable[str]
-    ) -> tuple[str, ...]:
-        """Remember that a page shows what was refused of an item, through a restart too.
+    def last_parent(self, project: str, task: int) -> int:
+        """Below which task a deleted one stood, 0 where that is forgotten."""
+        last = self.history(project, 1 << 62, 1, task)
+        return int(last[0].fields.get("parent", (0,))[0] or 0) if last else 0
 
-        Returns the names of the fields of the item that were refused lately: a page that
-        was away since has the old ones on its screen.
-        """
-        found = self._one(self._sql.refused_of, id)
-        known = orjson.loads(found[0]) if found else ()
-        names = tuple(dict.fromkeys([*fields, *known]))[:MOST_REFUSED]
-        line = (id, project, entity.name, self.seq(), orjson.dumps(names).decode())
-        self._execute(self._sql.refuse, line)
-        return names
-
-    def refused(self, project: str) -> Iterator[tuple[int, int, Entity, tuple[str, ...]]]:
-        """The items of which something was refused: id, the last change at that time,
-        entity and names of fields, oldest first."""
-        for id, seq, entity, fields in self._execute(self._sql.refused, (project,)):
-            yield id, seq, ENTITIES[entity], tuple(orjson.loads(fields))
+    def lately(self, project: str, entity: Entity, since: int) -> list[Committed]:
+        """The changes of an entity's items since a time, newest first; of the last some
+        hundred changes of all."""
+        lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
+        found = [
+            self.line(project, seq)
+            for _, name, at, seq in lines
+            if name == entity.name and at >= since
+        ]
+        return [change for change in found if change is not None]
 
     def latest(self, project: str, span: int) -> list[tuple[Entity, int]]:
-        """The items of the last changes and refusals, oldest first: of those changes made
-        up to ``span`` milliseconds before the last, but not more than some hundred of
-        either."""
+        """The items of the last changes, oldest first: of those made up to ``span``
+        milliseconds before the last, but not of more than some hundred."""
         lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
         lines = [line for line in lines if line[2] >= lines[0][2] - span]
-        first = lines[-1][3] if lines else 0
         items = {id: ENTITIES[name] for id, name, _, _ in reversed(lines) if name in ENTITIES}
-        for id, seq, refused, _ in list(self.refused(project))[-LATEST:]:
-            if seq >= first - 1:
-                items[id] = refused
         return [(kind, id) for id, kind in items.items()]
 
     def learn(self) -> bool:
@@ -419,7 +405,6 @@ class Journal:
         last = max(whole, default=expired[0][1])
         # When all are forgotten, their numbers are not to be given again.
         self._execute(self._sql.count, (self.seq(),))
-        self._execute(self._sql.prune_refused, (last,))
         return int(self._execute(self._sql.prune, (last,)).rowcount)
 
     def _one(self, sql: str, *params: Any) -> Any:
@@ -436,11 +421,14 @@ def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Commit
 
 
 def _committed(project: str, line: tuple[Any, ...]) -> Committed:
-    seq, root, entity, id, action, user, device, at, fields = line
+    seq, root, entity, id, action, user, device, at, fields, dropped = line
     if entity not in ENTITIES:
         raise ValueError(f"there is no entity {entity!r}")
     author = Author(user, device)
-    return Committed(seq, root, project, ENTITIES[entity], id, action, author, at, _diff(fields))
+    return Committed(
+        *(seq, root, project, ENTITIES[entity], id, action, author, at, _diff(fields)),
+        dropped=orjson.loads(dropped) if dropped else {},
+    )
 
 
 def _diff(fields: str) -> Diff:

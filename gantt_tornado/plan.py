@@ -232,8 +232,6 @@ class Plan:
         # Task → what points to it beside its children, and back.
         self._hanging: dict[int, dict[int, Entity]] = {}
         self._points: dict[int, set[int]] = {}
-        # Item → fields that were refused, which pages may show although it lacks them.
-        self._refused: dict[int, tuple[str, ...]] = {}
 
     @classmethod
     def read(cls, store: Store) -> Plan:
@@ -255,10 +253,6 @@ class Plan:
         # Join all blocks here, off the loop; after a change only its own is joined again.
         plan.load()
         plan._touched.update(store.journal.touched(DEFAULT_PROJECT))
-        for id, seq, entity, fields in store.journal.refused(DEFAULT_PROJECT):
-            plan._refuse(entity, id, fields, seq)
-        in_order = sorted(plan._touched.items(), key=lambda each: (each[1].seq, each[1].resent))
-        plan._touched = dict(in_order)
         return plan
 
     def become(self, other: Plan) -> None:
@@ -325,22 +319,6 @@ class Plan:
             tasks.replace(change.id, change.wire)
             tasks.move(change.id, last, before)
 
-    def refuse(self, entity: Entity, id: int, fields: tuple[str, ...]) -> None:
-        """Some page shows fields of an item that were refused: it is told again, also
-        where it is away just now."""
-        self.version += 1
-        self._refuse(entity, id, fields, self.seq)
-
-    def _refuse(self, entity: Entity, id: int, fields: tuple[str, ...], seq: int) -> None:
-        if not self.knows(entity, id):
-            return
-        self._refused[id] = fields
-        if id not in self._sequences[entity.name]:
-            return
-        known = self._touched.get(id)
-        if known is None or known.seq <= seq:
-            self._touch(entity, id, seq, moved="parent" in fields)
-
     def forget(self, horizon: int) -> None:
         """The journal has forgotten all changes up to ``horizon``."""
         self.horizon = horizon
@@ -350,7 +328,6 @@ class Plan:
             if self._touched[id].seq > horizon:
                 return
             del self._touched[id]
-            self._refused.pop(id, None)
 
     # Reading.
 
@@ -422,22 +399,22 @@ class Plan:
             target = "next:null" if below is None else str(below)
         return protocol.move_value(id, parent, index, target)
 
-    def upsert(self, entity: Entity, id: int) -> list[bytes]:
-        """Event values after which any client has the item as it is, whatever it had."""
-        item = self._with_nulls(id, self._sequences[entity.name][id])
+    def upsert(
+        self, entity: Entity, id: int, refused: AbstractSet[str] = frozenset()
+    ) -> list[bytes]:
+        """Event values after which any client has the item as it is, whatever it had.
+
+        Of the fields that were ``refused`` those that the item lacks are null: clients
+        cannot unlearn a field.
+        """
+        item = self._sequences[entity.name][id]
+        if refused:
+            item = orjson.dumps(dict.fromkeys(sorted(refused)) | orjson.loads(item))
         values = [
             protocol.item_value(f"{action}-{entity.name}", entity.name, item)
             for action in ("add", "update")
         ]
         return [*values, self.move_value(id)] if entity is TASK else values
-
-    def _with_nulls(self, id: int, item: bytes) -> bytes:
-        """The item with null for what was refused and it lacks: clients cannot unlearn
-        a field."""
-        refused = self._refused.get(id)
-        if refused is None:
-            return item
-        return orjson.dumps(dict.fromkeys(refused) | orjson.loads(item))
 
     def whole(self, id: int) -> list[tuple[Entity, int]]:
         """An item with all that goes when the client drops it: tasks as they are drawn,
@@ -451,7 +428,9 @@ class Plan:
             hanging |= self._hanging.get(task, {})
         return [*((TASK, task) for task in tasks), *((kind, id) for id, kind in hanging.items())]
 
-    def resent(self, entity: Entity, id: int) -> list[bytes]:
+    def resent(
+        self, entity: Entity, id: int, refused: AbstractSet[str] = frozenset()
+    ) -> list[bytes]:
         """Event values that bring any client to the item's state, or to its absence.
 
         Whoever is away just now misses them, so for a replay the item counts as touched
@@ -463,8 +442,12 @@ class Plan:
             # It never was, or is something else.
             return []
         self.version += 1
-        self._touch(entity, id, self.seq, deleted=deleted)
-        return [protocol.deleted_value(entity.name, id)] if deleted else self.upsert(entity, id)
+        known = self._touched.pop(id, None)
+        reparented = known.reparented if known else 0
+        self._touched[id] = Touched(self.seq, entity, deleted, reparented, resent=True)
+        if deleted:
+            return [protocol.deleted_value(entity.name, id)]
+        return self.upsert(entity, id, refused)
 
     def replay(
         self, channel: str, since: int, without: AbstractSet[int] = frozenset()
@@ -501,15 +484,6 @@ class Plan:
         for id in self._drawn(entity, there):
             values += self.upsert(entity, id)
         return values
-
-    def _touch(
-        self, entity: Entity, id: int, seq: int, *, deleted: bool = False, moved: bool = False
-    ) -> None:
-        """Count an item as touched once more, behind change ``seq``."""
-        known = self._touched.pop(id, None)
-        # One that moves behind a change counts with the next.
-        reparented = seq + 1 if moved else known.reparented if known else 0
-        self._touched[id] = Touched(seq, entity, deleted, reparented, resent=True)
 
     def _astray(self, entity: Entity, since: int) -> set[int]:
         """What a page may have dropped by itself, with a task that it deleted, below

@@ -10,22 +10,34 @@ on the loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
 
 from gantt_tornado.delayed import Delayed
-from gantt_tornado.entities import Entity
+from gantt_tornado.entities import Entity, is_name
 from gantt_tornado.hub import Hub
 from gantt_tornado.inserts import Inserts
 from gantt_tornado.journal import Author
 from gantt_tornado.plan import Plan
-from gantt_tornado.store import Outcome
+from gantt_tornado.store import TASK, Outcome
 from gantt_tornado.touches import Touches
 
 #: Seconds from the last touch of an item to its resending.
 DELAY: Final = 1.0
+#: Names of refused fields that are remembered of an item. A row has some twenty.
+MOST_REFUSED: Final = 100
 #: Seconds after which every page that is connected has heard of a move.
 REMEMBERED: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Due:
+    """An item that is to be resent, and the names of fields that were refused of it."""
+
+    entity: Entity
+    refused: set[str] = field(default_factory=set)
 
 
 class Resend:
@@ -57,34 +69,51 @@ class Resend:
         self._touches = touches
         self._former_parents = FormerParents()
         # A branch that is deleted can have been left by thousands.
-        self._due: Delayed[int, Entity] = Delayed(delay, self._resend, is_told)
+        self._due: Delayed[int, _Due] = Delayed(delay, self._resend, is_told)
 
     def written(self, outcome: Outcome) -> None:
         """A write has been answered and told."""
         for change in outcome.changes:
             if change.action == "update":
-                for field in change.entity.references.keys() & change.fields.keys():
-                    self._left(change.id, change.fields[field][0])
+                for pointer in change.entity.references.keys() & change.fields.keys():
+                    self._left(change.id, change.fields[pointer][0])
             # Whoever adds counts as unknown: a page that was adding a row itself just
             # then has put this one off, and would miss its first edit.
             writer = "" if change.action == "add" else change.author.device
             # The client draws a replay over an edit that was begun just then.
             drawn_over = self._hub.replayed(change.previous)
             self.touch(change.entity, change.id, writer, disputed=drawn_over)
-        # The writer has on its screen what was merged or refused, or what is gone. And where
-        # nothing was to be changed, what others did meanwhile may have been dropped.
-        disputed = outcome.differs or outcome.refusal is not None
-        if disputed or not outcome.changes:
-            self.refused(outcome.entity, outcome.id, outcome.author, disputed=disputed)
-        if outcome.refusal is not None and outcome.refusal.shown_below is not None:
-            self._shown_below(outcome, outcome.refusal.shown_below)
+        # The writer has on its screen what was merged or dropped, or what is gone. And where
+        # nothing was to be changed, the client may have dropped what others did meanwhile.
+        if outcome.differs or outcome.gone:
+            self._dispute(outcome.entity, outcome.id, outcome.author, outcome.dropped)
+        elif not outcome.changes and self._plan.knows(outcome.entity, outcome.id):
+            self.touch(outcome.entity, outcome.id, outcome.author.device)
         self._gather([each.id for each in outcome.changes if each.action == "delete"])
 
-    def refused(self, entity: Entity, id: int, author: Author, *, disputed: bool = True) -> None:
-        """A write has left an item as it was; its writer's page may show something else."""
+    def refused(self, entity: Entity, id: int, author: Author, sent: Mapping[str, Any]) -> None:
+        """A write has left an item as it was, and its writer's page shows what was sent."""
         # A request under a wrong name must not take the place of what is due.
-        if self._plan.knows(entity, id):
-            self.touch(entity, id, author.device, disputed=disputed)
+        if not self._plan.knows(entity, id):
+            return
+        self._dispute(entity, id, author, sent)
+        due = self._due.get(id)
+        assert due is not None
+        names = entity.own({name: None for name in sent if is_name(name)})
+        due.refused |= set(islice(names, MOST_REFUSED))
+
+    def _dispute(self, entity: Entity, id: int, author: Author, shown: Mapping[str, Any]) -> None:
+        """A page shows something else of an item than what is stored."""
+        self.touch(entity, id, author.device, disputed=True)
+        parent = shown.get("parent")
+        if (
+            entity is TASK
+            and isinstance(parent, int)
+            and parent not in self._plan.points_to(TASK, id)
+        ):
+            self._left(id, parent)
+            if self._plan.item(TASK, parent) is None:
+                self._gather([parent])
 
     def touch(self, entity: Entity, id: int, writer: str, *, disputed: bool = False) -> None:
         """Note that ``writer`` touched an item.
@@ -96,17 +125,12 @@ class Resend:
         """
         now = asyncio.get_running_loop().time()
         together = self._touches.note(id, writer, now)
-        if disputed or together or id in self._due:
-            self._due.put(id, entity)
+        due = self._due.get(id)
+        if disputed or together or due:
+            self._due.put(id, due or _Due(entity))
 
     def close(self) -> None:
         self._due.close()
-
-    def _shown_below(self, outcome: Outcome, parent: int) -> None:
-        """A page shows a task below one where it is not."""
-        self._left(outcome.id, parent)
-        if self._plan.item(outcome.entity, parent) is None:
-            self._gather([parent])
 
     def _left(self, id: int, parent: int) -> None:
         # Nobody can delete the top of the plan.
@@ -125,12 +149,12 @@ class Resend:
                         deleted.append(id)
                         self.touch(entity, id, "", disputed=True)
 
-    def _resend(self, id: int, entity: Entity) -> None:
+    def _resend(self, id: int, due: _Due) -> None:
         # A client that begins an edit just now draws the resent state over it, and may
         # drop the echo.
         self._touches.note(id, "", asyncio.get_running_loop().time())
-        values = self._plan.resent(entity, id)
-        self._hub.publish(self._inserts.events(entity, id, values))
+        values = self._plan.resent(due.entity, id, due.refused)
+        self._hub.publish(self._inserts.events(due.entity, id, values))
 
 
 class FormerParents:

@@ -11,9 +11,10 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, Final
 
 import orjson
@@ -32,7 +33,7 @@ from gantt_tornado.entities import (
     State,
     Task,
 )
-from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound, TooLarge
+from gantt_tornado.errors import BadRequest, Conflict, NotFound, TooLarge
 from gantt_tornado.journal import Author, Committed, Journal
 from gantt_tornado.merge import Diff
 from gantt_tornado.protocol import parse_target
@@ -45,16 +46,8 @@ LINK: Final = ENTITIES["link"]
 LOOKED_AT: Final = 64
 #: The same for lines of the journal.
 LINES_READ: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a write was refused, and what its page shows all the same: the names of the
-    item's refused fields, and below which task, where it is not."""
-
-    error: GanttError
-    fields: tuple[str, ...] = ()
-    shown_below: int | None = None
+#: Milliseconds within which a page may not have heard of a change when it writes.
+LATELY: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +56,8 @@ class Outcome:
 
     ``item`` is the item's JSON now, and ``wire`` the same as clients get it, in which text
     is HTML. ``differs`` tells that it is not what the writer has on its screen, because
-    others' edits were merged into it.
+    others' edits were merged into it. ``dropped`` holds what others have made impossible,
+    and ``gone`` tells that this was all: the item was added and deleted in one.
     """
 
     entity: Entity
@@ -72,8 +66,9 @@ class Outcome:
     changes: tuple[Committed, ...]
     item: bytes = b""
     differs: bool = False
-    refusal: Refusal | None = None
     wire: bytes = b""
+    dropped: State = field(default_factory=dict)
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +131,7 @@ class _Rules:
         self.taken = compile(Task.select(Task.id).where(around & (Task.sortorder == "")).limit(1))
         others = Link.id != ANY
         self.twins = compile(
-            Link.select(Link.fields).where(Link.source == ANY, Link.target == ANY, others)
+            Link.select(Link.id, Link.fields).where(Link.source == ANY, Link.target == ANY, others)
         )
         self.ends = compile(Link.select(Link.source, Link.target).where(Link.project == ANY))
         task = Task.select(Task.id, Task.parent).where(Task.id == ANY)
@@ -218,8 +213,7 @@ class Store:
         self._spend(1)
         known = self.journal.added_by(project, request) if request else None
         if known:
-            item = self.encode(entity, self._find(entity, project, known))
-            return Outcome(entity, known, author, (), item, wire=self.wire(item))
+            return self._inserted(entity, project, known, author)
         state: State = {**entity.defaults, **edit.values}
         if entity.dated:
             given = merge.DATES & state.keys()
@@ -228,9 +222,14 @@ class Store:
                 # a start in every row it is sent.
                 state |= {"start_date": self._calendar.today(), "duration": 1}
             state |= self._dates({}, state, given)
-        for field in entity.references:
-            state.setdefault(field, 0)
-        self._check_references(entity, project, 0, state, entity.references)
+        for pointer in entity.references:
+            state.setdefault(pointer, 0)
+        if entity is TASK:
+            state["parent"] = self._nearest(project, state["parent"])
+        try:
+            self._check_references(entity, project, 0, state, entity.references, author)
+        except _Overtaken:
+            return self._insert_gone(entity, project, state, author, request)
         if entity.ordered:
             place = self._place(project, state["parent"], edit.target, 0, None)
             state["sortorder"] = place or self._end_of(project, state["parent"])
@@ -242,6 +241,37 @@ class Store:
         differs = _differs(edit, state)
         return Outcome(entity, change.id, author, (change,), change.item, differs, wire=change.wire)
 
+    def _inserted(self, entity: Entity, project: str, id: int, author: Author) -> Outcome:
+        """The outcome of an insert that has been made already."""
+        try:
+            row, gone = self._find(entity, project, id), False
+        except NotFound:
+            # An id is the number of the change that added the item.
+            added = self.journal.line(project, id)
+            state = {name: new for name, (_, new) in added.fields.items()} if added else {}
+            row, gone = Row(id, id, state), True
+        item = self.encode(entity, row)
+        return Outcome(entity, id, author, (), item, wire=self.wire(item), gone=gone)
+
+    def _insert_gone(
+        self, entity: Entity, project: str, state: State, author: Author, request: str
+    ) -> Outcome:
+        """Add an item and delete it, as if it had come just before what took it away."""
+        added = self._save(
+            entity, project, None, state, merge.diff({}, state), author, request=request
+        )
+        deleted = self._remove([(entity, Row(added.id, added.seq, state))], project, author)
+        changes = (added, *deleted.changes)
+        return Outcome(entity, added.id, author, changes, added.item, wire=added.wire, gone=True)
+
+    def _nearest(self, project: str, task: int | str) -> int | str:
+        """A task, or where it was deleted, the nearest that is left of those above it."""
+        while isinstance(task, int) and task:
+            if self._is_there(TASK, project, task) or not self._was_there(TASK, task):
+                break
+            task = self.journal.last_parent(project, task)
+        return task
+
     def update(
         self,
         entity: Entity,
@@ -250,7 +280,8 @@ class Store:
         author: Author,
         project: str = DEFAULT_PROJECT,
     ) -> Outcome:
-        """Merge what a writer changed into an item as it is now.
+        """Merge what a writer changed into an item as it is now. What has become impossible
+        only because others were faster is dropped.
 
         Raises:
             NotFound: there is no such item.
@@ -264,59 +295,52 @@ class Store:
             # The client skips the echo of its own new row, and with it the first _rev.
             edit = replace(edit, rev=id)
         later = self._later(row, edit, author)
-        dropped = bool(edit.target) and not _is_stale(row, sent, later)
+        moves = bool(edit.target) and not _is_stale(row, sent, later)
         changed = merge.changed(merge.seen_by(row.state, later), edit.values)
         touched = merge.DATES & changed.keys()
         if entity.dated and touched:
             changed |= self._dates(row.state, edit.values, touched)
         state = {**row.state, **changed}
-        self._check_changed(entity, project, row, state)
+        dropped = self._drop_overtaken(entity, project, row, state, edit.rev, author)
         if entity.ordered:
-            state |= self._moved(project, row, state, edit.target if dropped else "")
+            state |= self._moved(project, row, state, edit.target if moves else "")
         diff = merge.diff(row.state, state)
-        if dropped:
+        if moves:
             # Also where it is the same neighbour again: the next resend of it is stale.
             diff["target"] = [row.state.get("target"), edit.target]
         differs = bool(later or touched) and (
             _differs(edit, state) or not all(mine for _, mine in later)
         )
-        if not diff:
+        if not diff and not dropped:
             item = self.encode(entity, row)
             return Outcome(entity, id, author, (), item, differs, wire=self.wire(item))
-        change = self._save(entity, project, row, state, diff, author, seen=edit.rev or 0)
-        return Outcome(entity, id, author, (change,), change.item, differs, wire=change.wire)
+        change = self._save(
+            entity, project, row, state, diff, author, seen=edit.rev or 0, dropped=dropped
+        )
+        differs = differs or bool(dropped)
+        return Outcome(entity, id, author, (change,), change.item, differs, change.wire, dropped)
 
-    def refuse(
+    def _drop_overtaken(
         self,
         entity: Entity,
-        id: int,
-        sent: Mapping[str, Any],
-        error: GanttError,
+        project: str,
+        row: Row,
+        state: State,
+        rev: int | None,
         author: Author,
-        project: str = DEFAULT_PROJECT,
-    ) -> Outcome:
-        """Note what of an item was refused: the client goes on showing it.
+    ) -> State:
+        """Take out of a new state what others have made impossible. Returns that.
 
-        ``sent`` holds the fields as they came, read or not.
+        Raises:
+            Conflict: it breaks a rule by itself.
         """
         try:
-            row = self._find(entity, project, id)
-        except NotFound as missing:
-            # It may come back while its writer still shows it.
-            names = self._refused(project, entity, id, sent) if missing.deleted else ()
-            return Outcome(entity, id, author, (), refusal=Refusal(error, names))
-        names = self._refused(project, entity, id, merge.changed(row.state, sent))
-        parent = sent.get("parent") if entity is TASK else None
-        below = parent if isinstance(parent, int) and parent != row.state["parent"] else None
-        item = self.encode(entity, row)
-        return Outcome(entity, id, author, (), item, refusal=Refusal(error, names, below))
-
-    def _refused(
-        self, project: str, entity: Entity, id: int, fields: Iterable[str]
-    ) -> tuple[str, ...]:
-        # A name with a tag in it was not cleaned, and no row has one, nor one that is no text.
-        names = [name for name in fields if "<" not in name and name.isprintable()]
-        return self.journal.refuse(project, entity, id, names)
+            self._check_changed(entity, project, row, state, author, rev)
+        except _Overtaken:
+            dropped = {field: state[field] for field in _ties(entity, row.state, state)}
+            state.update({field: row.state[field] for field in dropped})
+            return dropped
+        return {}
 
     def delete(
         self, entity: Entity, id: int, author: Author, project: str = DEFAULT_PROJECT
@@ -365,7 +389,7 @@ class Store:
         state = {**row.state, **{field: before.get(field) for field in fields}}
         if entity.ordered and "sortorder" in fields:
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], row.id)
-        self._check_changed(entity, project, row, state)
+        self._check_changed(entity, project, row, state, author, change.seq)
         diff = merge.diff(row.state, state)
         if not diff:
             item = self.encode(entity, row)
@@ -394,7 +418,8 @@ class Store:
             raise NotFound("This change is not in the journal (any more).")
         self._spend(1 + self.journal.taken(change.project, asked.seq))
         if asked.entity is LINK:
-            self._check_link(asked.id, {name: old for name, (old, _) in asked.fields.items()})
+            state = {name: old for name, (old, _) in asked.fields.items()}
+            self._check_link(asked.id, state, author)
         saved = [self._restore(asked, author, set())]
         restored = {asked.id}
         links: list[Committed] = []
@@ -429,12 +454,12 @@ class Store:
         state: State = {field: old for field, (old, _) in gone.fields.items()}
         if self._is_there(entity, project, gone.id):
             raise Conflict(f"This {entity.name} is there again already.")
-        for field, pointed in entity.references.items():
-            at_top = entity is TASK and state[field] == 0
-            if not at_top and state[field] not in restored:
-                self._check_exists(entity, pointed, project, state[field])
+        for pointer, pointed in entity.references.items():
+            at_top = entity is TASK and state[pointer] == 0
+            if not at_top and state[pointer] not in restored:
+                self._check_exists(entity, pointed, project, state[pointer])
         if entity is LINK:
-            self._check_twins(gone.id, state)
+            self._check_twins(gone.id, state, author)
         if entity.ordered:
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], gone.id)
         return self._save(entity, project, None, state, merge.diff({}, state), author, gone.id)
@@ -461,61 +486,123 @@ class Store:
         """An item's JSON as clients get it, who draw text as HTML."""
         return item if self._markup else text.tell_json(item)
 
-    # The rules.
+    # The rules. What breaks one is a Conflict; where that is only others' doing, of which
+    # the writer may not have heard, _Overtaken. ``rev`` is the change as of which the writer
+    # has the item.
 
-    def _check_changed(self, entity: Entity, project: str, row: Row, state: State) -> None:
+    def _check_changed(
+        self,
+        entity: Entity,
+        project: str,
+        row: Row,
+        state: State,
+        author: Author,
+        rev: int | None,
+    ) -> None:
         pointers = [field for field in entity.references if state[field] != row.state[field]]
-        self._check_references(entity, project, row.id, state, pointers)
+        self._check_references(entity, project, row.id, state, pointers, author, rev)
         if entity is LINK and not pointers and state["type"] != row.state["type"]:
-            self._check_link(row.id, state)
+            self._check_link(row.id, state, author)
 
     def _check_references(
-        self, entity: Entity, project: str, id: int, state: State, fields: Collection[str]
+        self,
+        entity: Entity,
+        project: str,
+        id: int,
+        state: State,
+        fields: Collection[str],
+        author: Author,
+        rev: int | None = None,
     ) -> None:
-        for field in fields:
-            if entity is TASK and state[field] == 0:
+        for pointer in fields:
+            if entity is TASK and state[pointer] == 0:
                 continue
-            self._check_exists(entity, entity.references[field], project, state[field])
+            self._check_exists(entity, entity.references[pointer], project, state[pointer])
             if entity is TASK and id:
-                self._check_ancestors(id, state[field])
+                self._check_ancestors(id, state[pointer], author, rev)
         if entity is LINK and fields:
-            self._check_link(id, state)
+            self._check_link(id, state, author)
 
     def _check_exists(self, entity: Entity, pointed: str, project: str, id: int | str) -> None:
         if not self._is_there(ENTITIES[pointed], project, id):
-            raise Conflict(
+            refusal = _Overtaken if self._was_there(ENTITIES[pointed], id) else Conflict
+            raise refusal(
                 f"The {pointed} that this {entity.name} belongs to is not there (any more)."
             )
 
-    def _check_ancestors(self, id: int, parent: int) -> None:
+    def _check_ancestors(self, id: int, parent: int, author: Author, rev: int | None) -> None:
         if self._undone != self._database.undone:
             self._undone = self._database.undone
             self._ancestors.forget()
-        if self._ancestors.contain(parent, id):
-            raise Conflict("A task cannot be placed inside itself or its own subtasks.")
+        if not self._ancestors.contain(parent, id):
+            return
+        between = takewhile(lambda above: above != id, self._climb(parent))
+        overtaken = any(self._moved_by_others(task, author, rev) for task in between)
+        refusal = _Overtaken if overtaken else Conflict
+        raise refusal("A task cannot be placed inside itself or its own subtasks.")
 
     def _climb(self, id: int) -> Iterator[int]:
         for (above,) in self._execute(self._sql.climb, (id,)):
             yield above
 
-    def _check_link(self, id: int, state: State) -> None:
+    def _moved_by_others(self, task: int, author: Author, rev: int | None) -> bool:
+        lately = self._now() - LATELY if rev is None else 0
+        return any(
+            # An added one has no parent before.
+            change.fields.get("parent", (None,))[0] is not None
+            and change.at >= lately
+            and author.is_other_than(change.author)
+            for change in self.journal.later(task, rev or 0)
+        )
+
+    def _check_link(self, id: int, state: State, author: Author) -> None:
         source, target = state["source"], state["target"]
         if source == target:
             raise Conflict("A task cannot be linked to itself.")
-        self._check_twins(id, state)
-        for (waiting,) in self._execute(self._sql.waiting, (target, id, id)):
-            self._spend(1 / LOOKED_AT)
-            if waiting == source:
-                raise Conflict(
-                    "This link would close a circle: the task where it begins already waits, "
-                    "directly or through others, for the task where it ends."
-                )
+        self._check_twins(id, state, author)
+        if self._waits(target, source, id):
+            refusal = _Overtaken if self._is_closed_by_others(id, state, author) else Conflict
+            raise refusal(
+                "This link would close a circle: the task where it begins already waits, "
+                "directly or through others, for the task where it ends."
+            )
 
-    def _check_twins(self, id: int, state: State) -> None:
+    def _check_twins(self, id: int, state: State, author: Author) -> None:
         ends = (state["source"], state["target"], id)
-        for (fields,) in self._execute(self._sql.twins, ends):
+        for twin, fields in self._execute(self._sql.twins, ends).fetchall():
             if orjson.loads(fields).get("type") == state["type"]:
-                raise Conflict("These two tasks are linked in this way already.")
+                refusal = _Overtaken if twin in self._linked_by_others(author) else Conflict
+                raise refusal("These two tasks are linked in this way already.")
+
+    def _waits(self, start: int, end: int, without: int) -> bool:
+        """Whether a task is tied behind another, by links other than one."""
+        for (waiting,) in self._execute(self._sql.waiting, (start, without, without)):
+            self._spend(1 / LOOKED_AT)
+            if waiting == end:
+                return True
+        return False
+
+    def _was_there(self, entity: Entity, id: int | str) -> bool:
+        return isinstance(id, int) and 0 < id < 1 << 63 and self.journal.knows(entity, id)
+
+    def _is_closed_by_others(self, id: int, state: State, author: Author) -> bool:
+        """Whether a link that others have drawn lately is part of the circle that a new one
+        would close."""
+        start, end = state["target"], state["source"]
+        for other in self._linked_by_others(author):
+            try:
+                link = self._find(LINK, DEFAULT_PROJECT, other).state
+            except NotFound:
+                continue
+            reached = link["source"] == start or self._waits(start, link["source"], id)
+            if reached and (link["target"] == end or self._waits(link["target"], end, id)):
+                return True
+        return False
+
+    def _linked_by_others(self, author: Author) -> list[int]:
+        """The links that others have added or tied elsewhere in the last seconds."""
+        lately = self.journal.lately(DEFAULT_PROJECT, LINK, self._now() - LATELY)
+        return [each.id for each in lately if author.is_other_than(each.author)]
 
     def _dates(self, present: State, sent: State, changed: AbstractSet[str]) -> State:
         try:
@@ -623,10 +710,10 @@ class Store:
         while waiting:
             pointed, above = waiting.popleft()
             for other in ENTITIES.values():
-                for field, name in other.references.items():
+                for pointer, name in other.references.items():
                     if name != pointed.name:
                         continue
-                    sql = self._entities[other.name].pointing[field]
+                    sql = self._entities[other.name].pointing[pointer]
                     for (id,) in self._execute(sql, (above.id, project)).fetchall():
                         if id not in found:
                             self._spend(1)
@@ -649,6 +736,7 @@ class Store:
         id: int | None = None,
         request: str = "",
         seen: int = 0,
+        dropped: State | None = None,
     ) -> Committed:
         """Write a row and its line in the journal. A new item has its change's number
         for an id, unless it had one before it was deleted."""
@@ -684,6 +772,7 @@ class Store:
             state.get("parent", 0),
             state.get("sortorder", ""),
             self.wire(item),
+            dropped or {},
         )
         self.journal.record(change, request)
         return change
@@ -716,6 +805,16 @@ class Store:
 
     def _one(self, sql: str, *params: Any) -> Any:
         return self._execute(sql, params).fetchone()
+
+
+class _Overtaken(Conflict):
+    """It breaks a rule only because others were faster."""
+
+
+def _ties(entity: Entity, before: State, after: State) -> list[str]:
+    """The fields in which an item is tied to others, as far as they are changed."""
+    fields = (*entity.references, "type") if entity is LINK else entity.references
+    return [field for field in fields if after[field] != before[field]]
 
 
 def _differs(edit: Edit, state: State) -> bool:

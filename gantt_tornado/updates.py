@@ -27,7 +27,7 @@ from tornado.routing import Router
 from gantt_tornado import requests
 from gantt_tornado.backend import Backend
 from gantt_tornado.errors import Forbidden, GanttError
-from gantt_tornado.handlers import EntityHandler, answer
+from gantt_tornado.handlers import EntityHandler, updated
 from gantt_tornado.redaction import cut
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Update(HTTPMessageDelegate):
             body, requests.read_item, backend, request.headers, self._entity
         )
         author = requests.author(request, user)
-        return answer(b"updated", await backend.update(self._entity, id, fields, author=author))
+        return await updated(backend, self._entity, id, fields, author)
 
     def _write(self, status: int, body: bytes, retry_after: int | None) -> None:
         headers = HTTPHeaders(requests.headers(self._backend, self._request))

@@ -14,7 +14,6 @@ from hypothesis import settings
 from gantt_tornado.database import Database
 from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
-from gantt_tornado.errors import Conflict
 from gantt_tornado.journal import NOBODY, Author
 from gantt_tornado.plan import Plan
 from gantt_tornado.store import Outcome, Store
@@ -95,15 +94,6 @@ class Driven:
 
     def delete(self, entity: str, id: int, author: Author = NOBODY) -> Outcome:
         return self.write(lambda: self.store.delete(ENTITIES[entity], id, author))
-
-    def refuse(self, entity: str, id: int, fields: dict[str, Any]) -> Outcome:
-        """What follows on an update that was refused."""
-        kind = ENTITIES[entity]
-        error = Conflict("No.")
-        outcome = self.write(lambda: self.store.refuse(kind, id, fields, error, NOBODY))
-        assert outcome.refusal is not None and outcome.refusal.error is error
-        self.plan.refuse(kind, id, outcome.refusal.fields)
-        return outcome
 
     def undo(self, seq: int, author: Author = NOBODY) -> Outcome:
         return self.write(lambda: self.store.undo(seq, author))

@@ -383,7 +383,7 @@ def test_a_publish_that_raises_leaves_no_caller_without_an_answer(
             assert (await backend.insert("task", SMALL)).id == 3
 
     asyncio.run(scene())
-    assert "could not be taken over" in caplog.text
+    assert "could not be told" in caplog.text
 
 
 def test_one_refused_write_fails_alone_in_its_batch(path: Path) -> None:

@@ -273,7 +273,25 @@ class TestRefusals:
         task = await gantt.add("task")
         await gantt.delete(f"/data/task/{task['id']}")
         answer = await gantt.put(f"/data/task/{task['id']}", {"text": "x"})
-        assert is_error(answer, 404) and "deleted" in answer.json["message"]
+        gone = {"action": "deleted", "tid": task["id"], "gone": True}
+        assert (answer.status, answer.json) == (
+            200,
+            gone | {"message": "This task has been deleted."},
+        )
+
+    async def test_in_mode_json_an_update_of_what_was_deleted_says_so(self, gantt):
+        task = await gantt.add("task")
+        await gantt.delete(f"/data/task/{task['id']}")
+        row = {"id": task["id"], "action": "updated", "data": {"text": "x"}}
+        answer = await gantt.post("/data?gantt_mode=tasks", row)
+        assert (answer.json["action"], answer.json["gone"]) == ("deleted", True)
+
+    async def test_in_a_batch_an_update_of_what_was_deleted_says_so(self, gantt):
+        id = (await gantt.add("task"))["id"]
+        await gantt.delete(f"/data/task/{id}")
+        form = f"{id}_!nativeeditor_status=updated&{id}_text=x&ids={id}"
+        answer = await gantt.post("/data?gantt_mode=tasks", form)
+        assert f'<action type="deleted" sid="{id}" tid="{id}"/>' in answer.body.decode()
 
     async def test_an_id_that_is_no_text(self, gantt):
         assert is_error(await gantt.put("/data/task/%FF", {}), 400)

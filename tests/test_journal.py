@@ -293,16 +293,6 @@ def test_what_is_gone_is_among_the_latest(plan: Driven) -> None:
     assert latest(plan) == [task]
 
 
-def test_what_was_refused_lately_is_among_the_latest(plan: Driven, clock: dict[str, int]) -> None:
-    early, late = plan.task(), plan.task()
-    plan.refuse("task", early, {"text": "Fill"})
-    plan.task()
-    clock["ms"] += 1001
-    last = plan.task()
-    plan.refuse("task", late, {"text": "Fill"})
-    assert latest(plan) == [last, late]
-
-
 # Lines that are not what we wrote.
 
 

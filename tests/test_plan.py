@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from gantt_tornado import plan as plan_module
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
-from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
+from gantt_tornado.entities import ENTITIES
 from gantt_tornado.errors import GanttError
-from gantt_tornado.journal import MOST_REFUSED
 from gantt_tornado.plan import Plan, Sequence
 from tests.support import ALICE, DATES, Driven
 from tests.test_hub import Page
@@ -476,94 +475,13 @@ def test_a_repetition_of_what_never_was_does_not_stay(plan: Driven) -> None:
     assert plan.plan.replay("tasks", 0) == []
 
 
-# What was refused, and what pages drop by themselves.
-
-
-def notes(plan: Plan, since: int) -> list[Any]:
-    values = replayed(plan, "tasks", since)
-    return [value["task"].get("note", "absent") for value in values if "update" in value["type"]]
+# What pages show although it was refused, and what they drop by themselves.
 
 
 def test_a_refused_field_that_an_item_lacks_is_told_as_null(plan: Driven) -> None:
     task = plan.task(text="Dig")
-    plan.refuse("task", task, {"note": "mine", "text": "Fill"})
-    _, update, _ = map(orjson.loads, plan.plan.resent(TASK, task))
+    _, update, _ = map(orjson.loads, plan.plan.resent(TASK, task, {"note", "text"}))
     assert update["task"] == {**plan.item("task", task), "note": None}
-
-
-def test_a_refusal_changes_nothing_of_a_load(plan: Driven) -> None:
-    task = plan.task()
-    before = loaded(plan.plan)
-    plan.refuse("task", task, {"note": "mine"})
-    assert loaded(plan.plan) == before
-
-
-def test_who_was_away_is_told_what_was_refused(plan: Driven) -> None:
-    task = plan.task()
-    plan.refuse("task", task, {"note": "mine"})
-    assert notes(plan.plan, plan.plan.seq) == [None]
-
-
-def test_who_was_away_is_told_so_after_a_restart_too(plan: Driven) -> None:
-    task = plan.task()
-    plan.refuse("task", task, {"note": "mine"})
-    assert notes(Plan.read(plan.store), plan.plan.seq) == [None]
-
-
-def test_who_has_had_what_followed_is_not_told_again(plan: Driven) -> None:
-    task = plan.task()
-    plan.refuse("task", task, {"note": "mine"})
-    plan.task()
-    assert notes(plan.plan, plan.plan.seq) == []
-    assert notes(Plan.read(plan.store), plan.plan.seq) == []
-
-
-def test_refusals_of_one_item_add_up(plan: Driven) -> None:
-    task = plan.task()
-    plan.refuse("task", task, {"note": "mine"})
-    plan.refuse("task", task, {"colour": "red"})
-    update = orjson.loads(plan.plan.resent(TASK, task)[1])["task"]
-    assert update["note"] is update["colour"] is None
-
-
-def test_what_was_refused_of_a_deleted_item_is_told_when_it_comes_back(plan: Driven) -> None:
-    task = plan.task()
-    gone = plan.delete("task", task).changes[0].seq
-    plan.refuse("task", task, {"note": "mine"})
-    plan.undo(gone)
-    for each in (plan.plan, Plan.read(plan.store)):
-        assert notes(each, gone) == [None]
-
-
-def test_a_refusal_of_what_never_was_leaves_nothing(plan: Driven) -> None:
-    plan.refuse("task", 99, {"note": "mine"})
-    assert plan.plan.replay("tasks", 0) == Plan.read(plan.store).replay("tasks", 0) == []
-
-
-def test_so_many_refused_names_are_remembered_and_no_more(plan: Driven) -> None:
-    task = plan.task()
-    plan.refuse("task", task, {"old": 1})
-    plan.refuse("task", task, {f"made up {n}": 1 for n in range(2 * MOST_REFUSED)})
-    update = orjson.loads(plan.plan.resent(TASK, task)[1])["task"]
-    assert len(update.keys() - plan.item("task", task).keys()) == MOST_REFUSED
-
-
-def test_a_refused_name_with_a_tag_in_it_is_not_told(plan: Driven) -> None:
-    task = plan.task()
-    plan.refuse("task", task, {"<img src=x>": 1, "note": 1})
-    assert b"<img" not in b"".join(plan.plan.resent(TASK, task))
-    assert notes(plan.plan, 0) == [None]
-
-
-def test_a_refusal_is_forgotten_with_the_journal(plan: Driven) -> None:
-    task = plan.task()
-    plan.refuse("task", task, {"note": "mine"})
-    for _ in range(3):
-        plan.task()
-    plan.prune(1)
-    assert not list(plan.store.journal.refused(DEFAULT_PROJECT))
-    assert notes(plan.plan, plan.plan.seq) == []
-    assert orjson.loads(plan.plan.resent(TASK, task)[1])["task"] == plan.item("task", task)
 
 
 def test_a_whole_is_what_goes_with_an_item(plan: Driven) -> None:

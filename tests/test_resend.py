@@ -21,7 +21,7 @@ class Told:
     def __init__(self, resent: Callable[[Entity, int], Any]) -> None:
         self._resent = resent
 
-    def resent(self, entity: Entity, id: int) -> list[bytes]:
+    def resent(self, entity: Entity, id: int, _refused: Any) -> list[bytes]:
         self._resent(entity, id)
         return []
 

@@ -10,17 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gantt_tornado.dates import ISO, Calendar
-from gantt_tornado.entities import ENTITIES
+from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, TooLarge
 from gantt_tornado.journal import MOST_LATER, Author
-from gantt_tornado.store import LINES_READ, LOOKED_AT
+from gantt_tornado.store import LATELY, LINES_READ, LINK, LOOKED_AT, Outcome
 from tests.support import ALICE, BOB, DATES, Driven, value
 
 EVERY = pytest.mark.parametrize("entity", ENTITIES)
-POINTING = pytest.mark.parametrize(
-    "entity, field",
-    [(name, field) for name, entity in ENTITIES.items() for field in entity.references],
-)
+POINTERS = [(name, field) for name, entity in ENTITIES.items() for field in entity.references]
+POINTING = pytest.mark.parametrize("entity, field", POINTERS)
 
 
 @pytest.fixture
@@ -126,16 +124,6 @@ def test_an_item_that_points_to_another_kind_is_refused(
 
 
 @POINTING
-def test_an_item_that_points_to_what_was_deleted_is_refused(
-    plan: Driven, entity: str, field: str
-) -> None:
-    fields = item_of(plan, entity)
-    plan.delete("task", fields[field])
-    with pytest.raises(Conflict, match="not there"):
-        plan.insert(entity, fields)
-
-
-@POINTING
 def test_an_update_cannot_point_to_nothing(plan: Driven, entity: str, field: str) -> None:
     id = plan.insert(entity, item_of(plan, entity)).id
     with pytest.raises(Conflict, match="not there"):
@@ -147,6 +135,184 @@ def test_a_link_needs_both_ends(plan: Driven, sent: dict[str, Any]) -> None:
     plan.task()
     with pytest.raises(Conflict):
         plan.insert("link", sent)
+
+
+# Races: what is impossible only because others were faster.
+
+
+@pytest.mark.parametrize("entity, field", [each for each in POINTERS if each != ("task", "parent")])
+def test_what_points_to_what_was_deleted_came_just_before(
+    plan: Driven, entity: str, field: str
+) -> None:
+    fields = item_of(plan, entity)
+    plan.delete("task", fields[field])
+    outcome = plan.insert(entity, fields, ALICE)
+    assert outcome.gone and value(outcome)["id"] == outcome.id
+    assert [change.action for change in outcome.changes] == ["add", "delete"]
+    assert plan.ids(entity) == []
+    assert plan.plan.item(ENTITIES[entity], outcome.id) is None
+
+
+def test_the_same_request_again_is_gone_too(plan: Driven) -> None:
+    fields = item_of(plan, "link")
+    plan.delete("task", fields["source"])
+    edit = LINK.read(fields, plan.calendar)
+    first, again = [
+        plan.write(lambda: plan.store.insert(LINK, edit, ALICE, request="r")) for _ in range(2)
+    ]
+    assert (again.id, again.item, again.gone) == (first.id, first.item, True)
+
+
+def test_a_task_below_a_deleted_one_goes_to_the_nearest_that_is_left(plan: Driven) -> None:
+    top = plan.task()
+    middle = plan.task(parent=top)
+    low = plan.task(parent=middle)
+    plan.delete("task", low)
+    plan.delete("task", middle)
+    outcome = plan.insert("task", {**DATES, "parent": low}, ALICE)
+    assert value(outcome)["parent"] == top and outcome.differs
+
+
+def test_a_task_below_a_branch_that_was_deleted_whole_goes_to_the_top(plan: Driven) -> None:
+    top = plan.task()
+    low = plan.task(parent=plan.task(parent=top))
+    plan.delete("task", top)
+    assert value(plan.insert("task", {**DATES, "parent": low}))["parent"] == 0
+
+
+def test_a_task_below_another_kind_that_was_deleted_is_refused(plan: Driven) -> None:
+    link = plan.link(plan.task(), plan.task())
+    plan.delete("link", link)
+    with pytest.raises(Conflict, match="not there"):
+        plan.task(parent=link)
+
+
+@POINTING
+def test_a_pointer_to_what_was_deleted_is_dropped_and_the_rest_kept(
+    plan: Driven, entity: str, field: str
+) -> None:
+    item = value(plan.insert(entity, item_of(plan, entity)))
+    gone = plan.task()
+    plan.delete("task", gone)
+    outcome = plan.update(entity, item["id"], {field: gone, "colour": "red"}, BOB)
+    assert value(outcome)[field] == item[field] and value(outcome)["colour"] == "red"
+    assert (outcome.differs, outcome.dropped) == (True, {field: gone})
+    assert plan.store.journal.line(DEFAULT_PROJECT, value(outcome)["_rev"]).dropped == {field: gone}
+
+
+def test_what_was_dropped_is_in_the_journal_although_nothing_else_was_changed(
+    plan: Driven,
+) -> None:
+    task, gone = plan.task(), plan.task()
+    plan.delete("task", gone)
+    (change,) = plan.update("task", task, {"parent": gone}).changes
+    assert (change.fields, change.dropped) == ({}, {"parent": gone})
+
+
+def test_a_drop_beside_a_row_of_a_deleted_parent_leaves_the_row_where_it_is(plan: Driven) -> None:
+    a, b, gone = plan.task(), plan.task(), plan.task()
+    beside = plan.task(parent=gone)
+    plan.delete("task", gone)
+    plan.update("task", b, {"parent": gone, "target": f"next:{beside}"})
+    assert plan.branch() == [a, b]
+
+
+def test_a_task_below_what_others_moved_below_it_stays_where_it_is(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    seen = plan.item("task", a)
+    plan.update("task", b, {"parent": a}, BOB)
+    outcome = plan.update("task", a, {**seen, "parent": b, "text": "Fill"}, ALICE)
+    assert (value(outcome)["parent"], value(outcome)["text"]) == (0, "Fill")
+    assert outcome.dropped == {"parent": b}
+
+
+def test_so_does_one_below_a_row_further_down(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    c = plan.task(parent=b)
+    seen = plan.item("task", a)
+    plan.update("task", b, {"parent": a}, BOB)
+    assert plan.update("task", a, {**seen, "parent": c}, ALICE).dropped == {"parent": c}
+
+
+def test_a_circle_of_ones_own_making_is_refused(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    seen = plan.item("task", a)
+    plan.update("task", b, {"parent": a}, ALICE)
+    with pytest.raises(Conflict, match="inside itself"):
+        plan.update("task", a, {**seen, "parent": b}, ALICE)
+
+
+def test_a_circle_that_the_writer_has_seen_coming_is_refused(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    plan.update("task", b, {"parent": a}, BOB)
+    plan.update("task", a, {"text": "Fill"}, BOB)
+    with pytest.raises(Conflict, match="inside itself"):
+        plan.update("task", a, {**plan.item("task", a), "parent": b}, ALICE)
+
+
+@pytest.mark.parametrize("later, dropped", [(LATELY - 1, True), (LATELY + 1, False)])
+def test_without_a_revision_the_last_seconds_count(
+    plan: Driven, monkeypatch: pytest.MonkeyPatch, later: int, dropped: bool
+) -> None:
+    a, b = plan.task(), plan.task()
+    plan.update("task", b, {"parent": a}, BOB)
+    now = plan.store._now()
+    monkeypatch.setattr(plan.store, "_now", lambda: now + later)
+    if dropped:
+        assert plan.update("task", a, {"parent": b}, ALICE).dropped == {"parent": b}
+        return
+    with pytest.raises(Conflict, match="inside itself"):
+        plan.update("task", a, {"parent": b}, ALICE)
+
+
+def tied(plan: Driven, author: Author, source: int, target: int) -> Outcome:
+    return plan.insert("link", {"source": source, "target": target, "type": "0"}, author)
+
+
+def test_a_link_that_somebody_else_has_just_drawn_came_just_before(plan: Driven) -> None:
+    a, b = plan.task(), plan.task()
+    tied(plan, BOB, a, b)
+    assert tied(plan, ALICE, a, b).gone
+    assert len(plan.ids("link")) == 1
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+@pytest.mark.parametrize("theirs", [0, 1, -1])
+def test_a_circle_that_somebody_else_has_just_drawn_most_of(
+    plan: Driven, length: int, theirs: int
+) -> None:
+    tasks = [plan.task() for _ in range(length)]
+    pairs = list(itertools.pairwise(tasks))
+    for number, pair in enumerate(pairs):
+        tied(plan, BOB if number == theirs % len(pairs) else ALICE, *pair)
+    assert tied(plan, ALICE, tasks[-1], tasks[0]).gone
+
+
+def test_a_circle_beside_which_somebody_else_has_drawn_a_link_is_refused(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    tied(plan, ALICE, a, b)
+    tied(plan, BOB, b, c)
+    with pytest.raises(Conflict, match="circle"):
+        tied(plan, ALICE, b, a)
+
+
+def test_a_link_that_was_drawn_long_ago_is_refused_again(
+    plan: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = plan.task(), plan.task()
+    tied(plan, BOB, a, b)
+    now = plan.store._now()
+    monkeypatch.setattr(plan.store, "_now", lambda: now + LATELY + 1)
+    with pytest.raises(Conflict, match="already"):
+        tied(plan, ALICE, a, b)
+
+
+def test_a_link_that_is_tied_onto_one_that_others_have_just_drawn_stays(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    link = plan.link(a, c)
+    tied(plan, BOB, a, b)
+    outcome = plan.update("link", link, {"target": b, "colour": "red"}, ALICE)
+    assert (value(outcome)["target"], value(outcome)["colour"]) == (c, "red")
 
 
 # Links.
