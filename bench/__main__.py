@@ -15,7 +15,7 @@ from bench import charts, machine
 from bench.line import Line, table
 
 #: The measurements in the order of the table.
-NAMES = ("deliveries", "stream", "puts", "latency", "loads", "sockets", "scale")
+NAMES = ("deliveries", "stream", "puts", "latency", "loads", "sockets", "scale", "worst")
 RESULTS = Path(__file__).parent / "results"
 
 

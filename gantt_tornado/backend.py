@@ -447,7 +447,7 @@ class Backend:
         try:
             self.hub.publish(events)
             for outcome in _writes(results):
-                self._resend.written(outcome)
+                yield from self._resend.written(outcome)
                 yield
         except Exception:
             self._read_again()

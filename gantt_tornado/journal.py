@@ -78,7 +78,7 @@ class Committed:
     action: str
     author: Author
     at: int
-    fields: Diff
+    recorded: Diff | str
     seen: int = 0
     previous: int = 0
     item: bytes = b""
@@ -86,6 +86,14 @@ class Committed:
     sortorder: str = ""
     wire: bytes = b""
     dropped: State = field(default_factory=dict)
+
+    @property
+    def fields(self) -> Diff:
+        """Field → [old, new]."""
+        changed: Diff = (
+            orjson.loads(self.recorded) if isinstance(self.recorded, str) else self.recorded
+        )
+        return changed
 
     @property
     def moved(self) -> bool:
@@ -276,7 +284,7 @@ class Journal:
                 change.previous,
                 change.at,
                 request,
-                orjson.dumps(change.fields).decode(),
+                change.recorded if isinstance(change.recorded, str) else recorded(change.recorded),
                 orjson.dumps(change.dropped).decode() if change.dropped else "",
             ),
         )
@@ -409,6 +417,11 @@ class Journal:
 
     def _one(self, sql: str, *params: Any) -> Any:
         return self._execute(sql, params).fetchone()
+
+
+def recorded(fields: Diff) -> str:
+    """A diff as a line of the journal holds it."""
+    return orjson.dumps(fields).decode()
 
 
 def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Committed]:

@@ -10,7 +10,7 @@ on the loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -71,9 +71,10 @@ class Resend:
         # A branch that is deleted can have been left by thousands.
         self._due: Delayed[int, _Due] = Delayed(delay, self._resend, is_told)
 
-    def written(self, outcome: Outcome) -> None:
-        """A write has been answered and told."""
+    def written(self, outcome: Outcome) -> Iterator[None]:
+        """A write has been answered and told. In steps, for it may have thousands of rows."""
         for change in outcome.changes:
+            yield
             if change.action == "update":
                 for pointer in change.entity.references.keys() & change.fields.keys():
                     self._left(change.id, change.fields[pointer][0])

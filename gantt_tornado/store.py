@@ -34,7 +34,7 @@ from gantt_tornado.entities import (
     Task,
 )
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, TooLarge
-from gantt_tornado.journal import Author, Committed, Journal
+from gantt_tornado.journal import Author, Committed, Journal, recorded
 from gantt_tornado.merge import Diff
 from gantt_tornado.protocol import parse_target
 
@@ -765,7 +765,7 @@ class Store:
             "update" if row else "add",
             author,
             self._now(),
-            diff,
+            diff if row else recorded(diff),
             seen,
             row.rev if row else 0,
             item,
@@ -785,7 +785,7 @@ class Store:
         for seq, (entity, row) in zip(numbers, doomed, strict=True):
             self._execute(self._entities[entity.name].delete, (row.id,))
             self._ancestors.moved(row.id)
-            fields = merge.diff(row.state, {})
+            fields = recorded(merge.diff(row.state, {}))
             change = Committed(
                 seq,
                 numbers[-1],
