@@ -290,18 +290,19 @@ class DataHandler(BodyHandler):
 
     async def get(self) -> None:
         plan = self.backend.plan
-        etag = f'"{plan.seq}"'
+        assignments = self.get_query_argument("assignments", "") == "1"
+        etag = f'"{plan.seq}{"-assignments" if assignments else ""}"'
         self.set_header("Etag", etag)
         if etag in self.request.headers.get("If-None-Match", ""):
             self.set_status(304)
             return
         # Read in one step, so that the parts and the number belong together.
-        chunks = plan.load()
+        chunks = plan.load(assignments)
         size = sum(map(len, chunks))
         self.set_header("Content-Type", JSON)
         self.set_header("Vary", "Accept-Encoding, Origin")
         if size >= WORTHWHILE and "gzip" in self.request.headers.get("Accept-Encoding", ""):
-            packed = await self.backend.loads.compressed()
+            packed = await self.backend.loads.compressed(assignments)
             self.set_header("Content-Encoding", "gzip")
             chunks = [packed[at : at + FLUSH_EVERY] for at in range(0, len(packed), FLUSH_EVERY)]
             size = len(packed)

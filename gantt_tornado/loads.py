@@ -20,21 +20,21 @@ _GZIP: Final = zlib.MAX_WBITS | 16
 
 
 class Loads:
-    """The last compressed load of a plan."""
+    """The last compressed loads of a plan: one with assignments, one without."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._seq = -1
-        self._body: asyncio.Future[bytes] | None = None
+        self._bodies: dict[bool, tuple[int, asyncio.Future[bytes]]] = {}
 
-    async def compressed(self) -> bytes:
+    async def compressed(self, assignments: bool = True) -> bytes:
         """The load as it is now, as gzip."""
-        if self._body is None or self._seq != self._plan.seq:
+        seq = self._plan.seq
+        if assignments not in self._bodies or self._bodies[assignments][0] != seq:
             loop = asyncio.get_running_loop()
-            self._seq = self._plan.seq
-            self._body = loop.run_in_executor(None, compress, self._plan.load())
+            packing = loop.run_in_executor(None, compress, self._plan.load(assignments))
+            self._bodies[assignments] = seq, packing
         # Others wait for it too; one who hangs up must not cancel it.
-        return await asyncio.shield(self._body)
+        return await asyncio.shield(self._bodies[assignments][1])
 
 
 def compress(chunks: list[bytes]) -> bytes:

@@ -331,13 +331,19 @@ class Plan:
 
     # Reading.
 
-    def load(self) -> list[bytes]:
-        """The answer to ``GET /data`` in chunks, tasks as they are drawn."""
+    def load(self, assignments: bool = True) -> list[bytes]:
+        """The answer to ``GET /data`` in chunks, tasks as they are drawn.
+
+        ``assignments`` are for those who ask: the free client would hang them up at each
+        task under the name ``undefined``, and send them so with every edit.
+        """
         chunks: list[bytes] = []
         for entity in ENTITIES.values():
             sequence = self._sequences[entity.name]
             # The client takes an empty list of an optional entity for a switch.
             if not sequence and entity.name not in ("task", "link"):
+                continue
+            if entity.name == "assignment" and not assignments:
                 continue
             chunks.append(b'%s"%s":[' % (b"," if chunks else b"{", entity.channel.encode()))
             for chunk in sequence.chunks():

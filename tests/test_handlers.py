@@ -62,9 +62,30 @@ class TestLoad:
     @pytest.mark.parametrize("entity", OPTIONAL)
     async def test_an_optional_entity_appears_with_its_first_row(self, gantt, entity):
         task = await gantt.add("task")
-        assert entity + "s" not in (await gantt.get()).json
+        path = "/data?assignments=1"
+        assert entity + "s" not in (await gantt.get(path)).json
         item = await gantt.add(entity, task_id=task["id"], **DATES)
-        assert (await gantt.get()).json[entity + "s"] == [item]
+        assert (await gantt.get(path)).json[entity + "s"] == [item]
+
+    @pytest.mark.parametrize("query", ["", "?assignments=", "?assignments=0", "?assignments"])
+    async def test_assignments_are_for_those_who_ask(self, gantt, query):
+        await gantt.add("assignment", task_id=(await gantt.add("task"))["id"])
+        assert "assignments" not in (await gantt.get(f"/data{query}")).json
+
+    async def test_neither_load_is_taken_for_the_other(self, gantt):
+        task = await gantt.add("task", note="x" * 40_000)
+        await gantt.add("assignment", task_id=task["id"])
+        for _ in range(2):
+            with_them, without = [await gantt.get(f"/data?assignments={n}") for n in (1, 0)]
+            assert ("assignments" in with_them.json, "assignments" in without.json) == (True, False)
+        assert with_them.headers["Etag"] != without.headers["Etag"]
+        other = gantt.having(If_None_Match=with_them.headers["Etag"])
+        assert (await other.get()).status == 200
+        assert (await other.get("/data?assignments=1")).status == 304
+
+    async def test_what_the_client_makes_of_assignments_is_not_kept(self, gantt):
+        task = await gantt.add("task", undefined=[{"id": 7, "task_id": 1}])
+        assert "undefined" not in task
 
     async def test_tasks_come_in_the_order_in_which_they_are_drawn(self, gantt):
         first, second = await tasks(gantt, "first", "second")
