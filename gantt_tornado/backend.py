@@ -418,6 +418,8 @@ class Backend:
         with self._database.peewee.atomic("IMMEDIATE"):
             convert(self._database, self.config.html)
         store = Store(self._database, self._calendar, markup=self._markup)
+        with self._database.peewee.atomic("IMMEDIATE"):
+            store.mend()
         latest = store.journal.latest(DEFAULT_PROJECT, int(1000 * 2 * TOGETHER))
         if self.config.demo and store.journal.seq() == 0:
             with self._database.peewee.atomic("IMMEDIATE"):

@@ -32,7 +32,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from gantt_tornado import merge, protocol, text
-from gantt_tornado.dates import Calendar
+from gantt_tornado.dates import Calendar, complete
 from gantt_tornado.errors import BadRequest
 from gantt_tornado.text import DEEPEST
 from gantt_tornado.values import as_json
@@ -46,6 +46,9 @@ State = dict[str, Any]
 LONGEST_NAME: Final = 100
 #: What no name of a field may have in it: a tag, and what nobody can see.
 _UNFIT: Final = re.compile(r"[<\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+#: The client asks each row for these of an object's own methods: a page with a row that has a
+#: value in their place is blank.
+_METHODS: Final = frozenset(("hasOwnProperty", "toString", "__proto__"))
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 
@@ -125,7 +128,9 @@ class Counter(Model):
 
 def is_name(name: object) -> bool:
     """Whether a field may be called so."""
-    return type(name) is str and len(name) <= LONGEST_NAME and not _UNFIT.search(name)
+    if type(name) is not str or len(name) > LONGEST_NAME:
+        return False
+    return name not in _METHODS and not _UNFIT.search(name)
 
 
 def check_names(names: Collection[Any]) -> None:
@@ -134,11 +139,12 @@ def check_names(names: Collection[Any]) -> None:
     Raises:
         BadRequest: one may not; the message has its beginning.
     """
-    if not all(type(name) is str for name in names):
-        raise BadRequest("The name of a field is a text.")
     # Mostly all are fit, so they are looked at together first.
-    longest = max(map(len, names), default=0)
-    if longest <= LONGEST_NAME and not _UNFIT.search("".join(names)):
+    try:
+        unfit = _UNFIT.search("".join(names)) or max(map(len, names), default=0) > LONGEST_NAME
+    except TypeError:
+        raise BadRequest("The name of a field is a text.") from None
+    if not unfit and _METHODS.isdisjoint(names):
         return
     for name in names:
         if len(name) > LONGEST_NAME:
@@ -226,6 +232,10 @@ Number = Annotated[float | None, BeforeValidator(_empty_is_none), AfterValidator
 Length = Annotated[
     float | None, Field(ge=0), BeforeValidator(_empty_is_none), AfterValidator(_number)
 ]
+#: Pixels. A row of more would leave no room for any other.
+Height = Annotated[float | None, Field(ge=0, le=1000), BeforeValidator(_empty_is_none)]
+#: What the client reads as a date where it has the form of one, and draws as text elsewhere.
+Note = Annotated[str | None, BeforeValidator(_empty_is_none)]
 Share = Annotated[float | None, Field(ge=0, le=1), BeforeValidator(_empty_is_none)]
 
 _OPEN = ConfigDict(extra="allow")
@@ -252,6 +262,9 @@ class TaskFields(TypedDict, total=False):
     type: Text
     open: Flag
     unscheduled: Flag
+    # A value of another type blanks every page.
+    deadline: Note
+    row_height: Height
 
 
 @with_config(_OPEN)
@@ -335,12 +348,45 @@ class Entity:
         except ValidationError as error:
             raise BadRequest(_first_fault(error)) from None
         values = {
-            key: value if type(value) in _PLAIN else _named(key, keep, value, calendar, markup)
+            # ASCII is what most text is, and can hold nothing that is no text.
+            key: value
+            if type(value) in _PLAIN or (not markup and type(value) is str and value.isascii())
+            else _named(key, keep, value, calendar, markup)
             for key, value in values.items()
             if value is not None or key not in merge.DATES
         }
         target = sent.get("target") if self.ordered else None
         return Edit(values, _rev(sent.get("_rev")), "" if target is None else str(target))
+
+    def sound(self, state: State, calendar: Calendar) -> State:
+        """A stored item without what no writer may send any more, and a page could not draw:
+        the very same where there is nothing of it."""
+        unsound = {name for name in state if not self._may_hold(name, state[name], calendar)}
+        try:
+            self.fields.validate_python(state, context=calendar)
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            unsound |= {str(fault["loc"][0]) for fault in faults if fault["loc"]}
+        lost = self.dated and not state.keys() >= merge.DATES
+        if not unsound and not lost:
+            return state
+        left = {name: value for name, value in state.items() if name not in unsound}
+        if self.dated:
+            left |= _some_dates(left, calendar)
+        return {**self.defaults, **left}
+
+    def _may_hold(self, name: str, value: Any, calendar: Calendar) -> bool:
+        # The last drop of a row is kept, and told as none.
+        if name in self.declared or name in self.columns or (self.ordered and name == "target"):
+            return True
+        if name[:1] in _MARKS or name in _NOT_KEPT:
+            return False
+        try:
+            check_names((name,))
+            keep(value, calendar, False)
+        except (BadRequest, ValueError):
+            return False
+        return True
 
     def own(self, sent: Mapping[str, Any]) -> dict[str, Any]:
         """Those fields of a row on a page that are the item's."""
@@ -368,6 +414,16 @@ class Entity:
             # The client would send a finished move again with every later edit.
             item["target"] = ""
         return orjson.dumps(item)
+
+
+def _some_dates(state: State, calendar: Calendar) -> State:
+    """The dates of an item that may have lost one, or all."""
+    given = {name: state[name] for name in merge.DATES & state.keys()}
+    try:
+        return complete(calendar, {}, given, given.keys())
+    except ValueError:
+        start = given.get("start_date") or calendar.today()
+        return complete(calendar, {}, {"start_date": start, "duration": 1}, merge.DATES)
 
 
 def _unpacked(value: Any) -> Any:

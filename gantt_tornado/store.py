@@ -8,6 +8,7 @@ queries; on the path of a write peewee's query builder would cost more than SQLi
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections import deque
@@ -37,6 +38,8 @@ from gantt_tornado.errors import BadRequest, Conflict, NotFound, TooLarge
 from gantt_tornado.journal import Author, Committed, Journal, recorded
 from gantt_tornado.merge import Diff
 from gantt_tornado.protocol import parse_target
+
+log = logging.getLogger(__name__)
 
 TASK: Final = ENTITIES["task"]
 LINK: Final = ENTITIES["link"]
@@ -387,6 +390,7 @@ class Store:
         before = merge.seen_by(row.state, history)
         # A field that was not there becomes null: clients cannot unlearn one.
         state = {**row.state, **{field: before.get(field) for field in fields}}
+        state = entity.sound(state, self._calendar)
         if entity.ordered and "sortorder" in fields:
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], row.id)
         self._check_changed(entity, project, row, state, author, change.seq)
@@ -452,6 +456,7 @@ class Store:
         """
         entity, project = gone.entity, gone.project
         state: State = {field: old for field, (old, _) in gone.fields.items()}
+        state = dict(entity.sound(state, self._calendar))
         if self._is_there(entity, project, gone.id):
             raise Conflict(f"This {entity.name} is there again already.")
         for pointer, pointed in entity.references.items():
@@ -463,6 +468,26 @@ class Store:
         if entity.ordered:
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], gone.id)
         return self._save(entity, project, None, state, merge.diff({}, state), author, gone.id)
+
+    def mend(self) -> int:
+        """Take out of the rows what an older version let in and a page could not draw.
+
+        The revisions stay: nobody has such an item on a screen. Returns how many rows.
+        """
+        count = 0
+        for entity in ENTITIES.values():
+            damaged = []
+            for row in self.rows(entity):
+                state = entity.sound(row.state, self._calendar)
+                if state is not row.state:
+                    damaged.append((row, state))
+            for row, state in damaged:
+                names = sorted(merge.diff(row.state, state))
+                log.warning("%s %d could not be drawn; mended: %.200s", entity.name, row.id, names)
+                fields = _fields(entity, state)
+                self._execute(self._entities[entity.name].update_fields, (row.rev, fields, row.id))
+            count += len(damaged)
+        return count
 
     # Reads.
 
@@ -744,9 +769,7 @@ class Store:
         id = row.id if row else id or seq
         names = entity.columns
         columns = [state[name] for name in names]
-        fields = orjson.dumps(
-            {name: value for name, value in state.items() if name not in names}
-        ).decode()
+        fields = _fields(entity, state)
         if row is None:
             self._execute(self._entities[entity.name].insert, (id, project, seq, fields, *columns))
         elif diff.keys().isdisjoint(names):
@@ -815,6 +838,12 @@ def _ties(entity: Entity, before: State, after: State) -> list[str]:
     """The fields in which an item is tied to others, as far as they are changed."""
     fields = (*entity.references, "type") if entity is LINK else entity.references
     return [field for field in fields if after[field] != before[field]]
+
+
+def _fields(entity: Entity, state: State) -> str:
+    """What of an item has no column."""
+    rest = {name: value for name, value in state.items() if name not in entity.columns}
+    return orjson.dumps(rest).decode()
 
 
 def _differs(edit: Edit, state: State) -> bool:

@@ -43,7 +43,7 @@ def test_custom_fields_of_any_json_kind_are_kept(entity: Entity) -> None:
 
 @EVERY
 @pytest.mark.parametrize(
-    "name", ["id", "$index", "_rev", "_x", "!nativeeditor_status", "__proto__", "undefined"]
+    "name", ["id", "$index", "_rev", "_x", "!nativeeditor_status", "undefined"]
 )
 def test_what_is_no_field_is_dropped(entity: Entity, name: str) -> None:
     assert read(entity, **{name: 1}) == {}

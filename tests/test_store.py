@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,8 @@ from gantt_tornado.dates import ISO, Calendar
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, TooLarge
 from gantt_tornado.journal import MOST_LATER, Author
-from gantt_tornado.store import LATELY, LINES_READ, LINK, LOOKED_AT, Outcome
+from gantt_tornado.plan import Plan
+from gantt_tornado.store import LATELY, LINES_READ, LINK, LOOKED_AT, TASK, Outcome
 from tests.support import ALICE, BOB, DATES, Driven, value
 
 EVERY = pytest.mark.parametrize("entity", ENTITIES)
@@ -1188,3 +1190,67 @@ def test_links_between_two_tasks_are_found_by_both_ends(plan: Driven) -> None:
     twins = next(each for each in statements if "source" in each and "target" in each)
     found = plan.database.peewee.execute_sql(f"EXPLAIN QUERY PLAN {twins}").fetchall()
     assert "source=? AND target=?" in str(found)
+
+
+# What an older version let in.
+
+DAMAGE = [
+    ({"hasOwnProperty": 1}, {}),
+    ({"toString": None, "note": "kept"}, {"note": "kept"}),
+    ({"__proto__": {}}, {}),
+    ({"id": 99, "_rev": 5, "$x": 1}, {}),
+    ({"<b>": 1, "a\n": 1, "x" * 101: 1}, {}),
+    ({"custom": {"toString": 1}}, {}),
+    ({"deadline": True}, {}),
+    ({"row_height": 1e300}, {}),
+    ({"progress": "half"}, {"progress": 0}),
+    ({"text": {"a": 1}}, {"text": ""}),
+    ({"open": "perhaps"}, {}),
+    ({"start_date": 5}, {"start_date": "2026-03-02 00:00"}),
+    ({"start_date": 5, "end_date": [], "duration": "x"}, {"duration": 1}),
+]
+
+
+def store_fields(plan: Driven, id: int, fields: dict[str, Any]) -> None:
+    row = next(row for row in plan.store.rows(TASK) if row.id == id)
+    state = {k: v for k, v in row.state.items() if k not in TASK.columns} | fields
+    plan.database.execute(
+        "UPDATE task SET fields = ? WHERE id = ?", (orjson.dumps(state).decode(), id)
+    )
+
+
+@pytest.mark.parametrize("damage, left", DAMAGE, ids=str)
+def test_what_a_page_could_not_draw_is_taken_out_of_a_row(
+    plan: Driven, damage: dict[str, Any], left: dict[str, Any]
+) -> None:
+    id, whole = plan.task(), plan.task()
+    before = plan.item("task", id)
+    store_fields(plan, id, damage)
+    assert plan.store.mend() == 1
+    item = plan.item("task", id)
+    assert {**item, **left} == item
+    assert item.keys() - left.keys() <= before.keys()
+    assert item["_rev"] == before["_rev"]
+    assert plan.store.mend() == 0
+    assert Plan.read(plan.store).item(TASK, whole)
+
+
+def test_a_sound_row_is_left_alone(plan: Driven) -> None:
+    plan.insert("task", {**DATES, "custom": [{"a": "<"}], "deadline": "soon", "row_height": 40})
+    plan.link(plan.task(), plan.task(unscheduled=True))
+    plan.update("task", 1, {"target": "3", "parent": 0})
+    assert plan.store.mend() == 0
+
+
+@pytest.mark.parametrize("damage, left", DAMAGE[:9], ids=str)
+def test_an_undo_brings_nothing_back_that_a_page_could_not_draw(
+    plan: Driven, damage: dict[str, Any], left: dict[str, Any]
+) -> None:
+    id = plan.task()
+    store_fields(plan, id, damage)
+    (deleted,) = plan.delete("task", id).changes
+    item = value(plan.undo(deleted.seq))
+    assert {**item, **left} == item and not item.keys() & damage.keys() - left.keys() - {
+        "id",
+        "_rev",
+    }
