@@ -48,7 +48,7 @@ LONGEST_NAME: Final = 100
 _UNFIT: Final = re.compile(r"[<\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 #: The client asks each row for these of an object's own methods: a page with a row that has a
 #: value in their place is blank.
-_METHODS: Final = frozenset(("hasOwnProperty", "toString", "__proto__"))
+_METHODS: Final = frozenset(("constructor", "hasOwnProperty", "toString", "__proto__"))
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 

@@ -78,6 +78,10 @@ def test_a_revision_that_no_database_can_count_is_none(entity: Entity, rev: Any)
 
 
 UNFIT = [
+    "constructor",
+    "hasOwnProperty",
+    "toString",
+    "__proto__",
     "<x>sortorder",
     "<x>id",
     "<x>$index",
@@ -147,6 +151,28 @@ def test_a_duration_that_is_none_is_refused_by_name(entity: Entity, value: Any) 
 @pytest.mark.parametrize("value, kept", [(0, 0), (1, 1), ("0.5", 0.5), ("", None), (None, None)])
 def test_progress_is_a_share(value: Any, kept: Any) -> None:
     assert read(TASK, progress=value) == {"progress": kept}
+
+
+@pytest.mark.parametrize("value", [True, 1, 0, [], {}, ["x"]])
+def test_a_deadline_that_is_no_text_is_refused(value: Any) -> None:
+    with pytest.raises(BadRequest, match="deadline"):
+        read(TASK, deadline=value)
+
+
+@pytest.mark.parametrize("value, kept", [("soon", "soon"), ("", None), (None, None)])
+def test_a_deadline_is_a_text(value: Any, kept: Any) -> None:
+    assert read(TASK, deadline=value) == {"deadline": kept}
+
+
+@pytest.mark.parametrize("value", [-1, 1e300, 1001, "tall", [], {}, float("nan")])
+def test_the_height_of_a_row_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(BadRequest, match="row_height"):
+        read(TASK, row_height=value)
+
+
+@pytest.mark.parametrize("value, kept", [(40, 40), ("40", 40), (0, 0), ("", None)])
+def test_the_height_of_a_row(value: Any, kept: Any) -> None:
+    assert read(TASK, row_height=value) == {"row_height": kept}
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, "half", [], float("nan")])
