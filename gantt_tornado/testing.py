@@ -135,7 +135,8 @@ class Client:
         return await self.request("DELETE", path)
 
     async def add(self, entity: str, **fields: Any) -> dict[str, Any]:
-        """Add an item, a task with some dates unless they are given; return it as stored.
+        """Add an item, a task with some dates unless they are given; return it as answered,
+        in which text is HTML: ``&lt;`` stands for ``<``.
 
         Raises:
             AssertionError: the server refused it.

@@ -1383,6 +1383,12 @@ class TestFields:
         back = (await gantt.get()).json["tasks"][0]["custom"]
         assert back == value and type(back) is type(value)
 
+    @pytest.mark.parametrize("body", [b'{"note":1,"note":2}', b"note=1&note=2"])
+    async def test_of_a_field_that_comes_twice_the_last_counts(self, gantt, body):
+        task = await gantt.add("task")
+        item = (await gantt.put(f"/data/task/{task['id']}", body)).json["item"]
+        assert str(item["note"]) == "2"
+
     @pytest.mark.parametrize("name", ["$open", "$index", "_private", "!nativeeditor_status"])
     async def test_what_the_client_keeps_for_itself_is_dropped(self, gantt, name):
         assert name not in await gantt.add("task", **{name: 1})
