@@ -23,7 +23,7 @@ from gantt_tornado.handlers import BodyHandler, Handler
 from gantt_tornado.hub import Send
 from gantt_tornado.outlet import Outlet
 from gantt_tornado.protocol import Call, Subscribe, Unsubscribe
-from gantt_tornado.requests import LONGEST_DEVICE, host_of
+from gantt_tornado.requests import LONGEST_DEVICE, check_same_origin, is_ours
 from gantt_tornado.rpc import refused
 
 log = logging.getLogger(__name__)
@@ -57,9 +57,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         if not self._upgrades():
             await super().admit()
             return
-        origin = self.request.headers.get("Origin")
-        if origin is not None and not self.check_origin(origin) and not host_of(origin):
-            raise Forbidden("Pages of another host may not listen here.")
+        check_same_origin(self.backend, self.request)
         try:
             self.user = await self.authenticated()
         except Forbidden:
@@ -116,7 +114,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         return self.backend.config.max_frame
 
     def check_origin(self, origin: str) -> bool:
-        return origin in self.backend.config.origins
+        return is_ours(self.backend, self.request, origin)
 
     def open(self, *_args: str, **_kwargs: str) -> None:
         if self.user is None or not self.user.may(Role.viewer):

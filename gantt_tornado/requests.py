@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping
 from http.client import responses
 from typing import Any, Final, TypeVar
@@ -40,6 +41,13 @@ LONGEST_DEVICE: Final = 64
 #: Bytes beyond its limit up to which a body is read, only to be refused where the client
 #: can read the refusal.
 MOST_DROPPED: Final = 16 << 20
+
+
+#: Characters of a host that are logged or told; a name has at most 253.
+LONGEST_HOST: Final = 300
+_USUAL_PORTS: Final = {"http": 80, "https": 443}
+#: Behind a host's name, or behind the bracket of an IPv6 address.
+_PORT: Final = re.compile(r":\d*$")
 
 
 class Body:
@@ -112,26 +120,63 @@ def too_large(limit: int) -> TooLarge:
 
 
 def check_same_origin(backend: Backend, request: HTTPServerRequest) -> None:
-    """Refuse a write that a page of another host sends in this user's name.
+    """Refuse what a page of another host sends in this user's name.
 
     Where an application signs in with a cookie, the browser would add it.
 
     Raises:
-        Forbidden: the page is neither ours nor of a listed origin.
+        Forbidden: the page is neither ours nor of a listed origin; both hosts are named.
     """
     origin = request.headers.get("Origin")
-    if origin is None or origin in backend.config.origins:
+    if origin is None or is_ours(backend, request, origin):
         return
-    if host_of(origin) != request.headers.get("Host"):
-        raise Forbidden("Pages of another host may not write here.")
+    page, here = origin[:LONGEST_HOST], _asked_for(backend, request)[:LONGEST_HOST]
+    log.warning(
+        "refused: a page of %r has sent %s, which came for the host %r. Where that page is ours, "
+        "its proxy has to pass on the Host with its port; else list it in origins",
+        page,
+        summary(request),
+        here,
+    )
+    raise Forbidden(f"A page of {page} may do nothing here: the server was asked for as {here}.")
 
 
-def host_of(origin: str) -> str:
-    """The host in an ``Origin``, empty where there is none or it cannot be read."""
+def is_ours(backend: Backend, request: HTTPServerRequest, origin: str) -> bool:
+    """Whether a page of this origin is ours, or is listed."""
+    if origin in backend.config.origins:
+        return True
+    # No page can set it, and behind a proxy the browser alone knows for sure. Over plain HTTP
+    # it does not say.
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if site != "none":
+        return site == "same-origin"
+    return _is_same_host(origin, _asked_for(backend, request))
+
+
+def _asked_for(backend: Backend, request: HTTPServerRequest) -> str:
+    """The host, mostly with its port, under which the browser asked for us."""
+    headers = request.headers
+    if not backend.config.trust_proxy or "X-Forwarded-Host" not in headers:
+        return headers.get("Host", "")
+    # Of a row of proxies the first one saw the browser.
+    host = headers["X-Forwarded-Host"].partition(",")[0].strip()
+    port = headers.get("X-Forwarded-Port", "").partition(",")[0].strip()
+    return f"{host}:{port}" if port.isdigit() and not _PORT.search(host) else host
+
+
+def _is_same_host(origin: str, host: str) -> bool:
+    """Whether both are of one name and port. One that lacks its port has that of the
+    origin's scheme: another port of this machine may be somebody else's."""
     try:
-        return urlsplit(origin).netloc
+        page = urlsplit(origin)
+        here = urlsplit(f"{page.scheme}://{host}")
+        usual = _USUAL_PORTS.get(page.scheme)
+        return bool(page.hostname) and (page.hostname, page.port or usual) == (
+            here.hostname,
+            here.port or usual,
+        )
     except ValueError:
-        return ""
+        return False
 
 
 def bearer(backend: Backend, token: str) -> User | None:

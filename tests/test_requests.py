@@ -97,10 +97,96 @@ def test_our_own_pages_and_the_listed_may_write(backend: Backend, origin: str) -
     check_same_origin(backend, request(Origin=origin))
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://here.example:1"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "", "http://[", "http://here.example:1", "http://:80"]
+)
 def test_a_page_of_another_host_may_not(backend: Backend, origin: str) -> None:
     with pytest.raises(Forbidden):
         check_same_origin(backend, request(Origin=origin))
+
+
+#: The page's origin, and the Host as a proxy passes it on.
+SAME = [
+    ("https://plan.example", "plan.example"),
+    ("https://plan.example", "plan.example:443"),
+    ("https://plan.example:443", "plan.example"),
+    ("http://plan.example", "plan.example:80"),
+    ("https://PLAN.example", "plan.Example"),
+    ("http://plan.example:8888", "plan.example:8888"),
+    ("http://[::1]:8888", "[::1]:8888"),
+    ("http://[::1]", "[::1]:80"),
+]
+OTHER = [
+    ("https://plan.example", "plan.example:80"),
+    ("http://plan.example:8888", "plan.example"),
+    ("http://plan.example", "plan.example:8888"),
+    ("http://plan.example", "notplan.example"),
+    ("http://plan.example", ""),
+    ("http://plan.example", "plan.example:x"),
+    ("http://plan.example@evil.example", "plan.example"),
+]
+
+
+@pytest.mark.parametrize("origin, host", SAME)
+def test_a_proxys_host_may_lack_the_usual_port_or_have_it(
+    backend: Backend, origin: str, host: str
+) -> None:
+    check_same_origin(backend, request(Origin=origin, Host=host))
+
+
+@pytest.mark.parametrize("origin, host", OTHER)
+def test_another_port_of_one_machine_is_another_host(
+    backend: Backend, origin: str, host: str
+) -> None:
+    with pytest.raises(Forbidden):
+        check_same_origin(backend, request(Origin=origin, Host=host))
+
+
+def test_what_the_browser_says_of_the_page_counts(backend: Backend) -> None:
+    foreign = {"Origin": "https://plan.example:8443", "Host": "plan.example"}
+    check_same_origin(backend, request(**foreign, Sec_Fetch_Site="same-origin"))
+    ours = {"Origin": "http://here.example", "Host": "here.example"}
+    for site in ("same-site", "cross-site"):
+        with pytest.raises(Forbidden):
+            check_same_origin(backend, request(**ours, Sec_Fetch_Site=site))
+    listed = {"Origin": "https://listed.example", "Host": "here.example"}
+    check_same_origin(backend, request(**listed, Sec_Fetch_Site="cross-site"))
+
+
+@pytest.mark.parametrize(
+    "forwarded",
+    [
+        {"X_Forwarded_Host": "plan.example:8888"},
+        {"X_Forwarded_Host": "plan.example:8888, inner.example"},
+        {"X_Forwarded_Host": "plan.example", "X_Forwarded_Port": "8888"},
+    ],
+)
+def test_a_trusted_proxy_tells_the_host_that_was_asked_for(forwarded: dict[str, str]) -> None:
+    sent = request(Origin="http://plan.example:8888", Host="127.0.0.1:9000", **forwarded)
+    trusting = Backend(Config(database="sqlite:///:memory:", trust_proxy=True))
+    check_same_origin(trusting, sent)
+    with pytest.raises(Forbidden):
+        check_same_origin(Backend(Config(database="sqlite:///:memory:")), sent)
+
+
+def test_a_refusal_says_what_came_and_what_was_expected(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = request("/data?token=secret", Origin="http://plan.example:8888", Host="plan.example")
+    with pytest.raises(Forbidden) as refused:
+        check_same_origin(backend, sent)
+    (record,) = caplog.records
+    for text in (refused.value.message, record.getMessage()):
+        assert "http://plan.example:8888" in text and "plan.example" in text.split("8888")[1]
+    assert "secret" not in record.getMessage() and "origins" in record.getMessage()
+
+
+def test_what_a_refusal_repeats_has_an_end(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Forbidden) as refused:
+        check_same_origin(backend, request(Origin="http://" + "x" * 60_000))
+    assert max(len(refused.value.message), len(caplog.messages[0])) < 1500
 
 
 def test_no_token_is_nobody(backend: Backend) -> None:
