@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -40,8 +42,12 @@ POLICY: Final = (
 )
 
 
-class PageHandler(Bounded, web.StaticFileHandler):
-    """The demo page and the client library."""
+#: A font that the client's style sheet would have from another host.
+_FOREIGN_FONT: Final = re.compile(rb"""@font-face\s*\{[^}]*url\(\s*["']?(?:https?:)?//[^}]*\}""")
+
+
+class FileHandler(Bounded, web.RequestHandler):
+    """A file that everybody may have."""
 
     roles: ClassVar = {"GET": None, "HEAD": None}
 
@@ -50,6 +56,29 @@ class PageHandler(Bounded, web.StaticFileHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cache-Control", "no-cache")
+
+
+class StyleHandler(FileHandler):
+    """The client's style sheet, without the fonts that it would fetch from another host.
+
+    Browsers fetch them before they know whether any text asks for them, and on an intranet
+    nobody answers.
+    """
+
+    def get(self) -> None:
+        file = STATIC / "vendor" / "dhtmlxgantt.css"
+        try:
+            rules = without_foreign_fonts(file, file.stat().st_mtime)
+        except FileNotFoundError:
+            raise web.HTTPError(404) from None
+        self.set_header("Content-Type", "text/css; charset=UTF-8")
+        self.finish(rules)
+
+    head = get
+
+
+class PageHandler(FileHandler, web.StaticFileHandler):
+    """The demo page and the client library."""
 
     @classmethod
     def get_absolute_path(cls, root: str, path: str) -> str:
@@ -64,13 +93,22 @@ class PageRedirect(Bounded, web.RedirectHandler):
     roles: ClassVar = {"GET": None}
 
 
-def routes(backend: Backend, prefix: str = "", page: bool = True) -> list[Any]:
+@lru_cache(maxsize=1)
+def without_foreign_fonts(file: Path, _modified: float) -> bytes:
+    """The rules of a style sheet that need no other host."""
+    return _FOREIGN_FONT.sub(b"", file.read_bytes())
+
+
+def routes(backend: Backend, prefix: str = "", page: bool = True, client: bool = True) -> list[Any]:
     """The rules to put into a ``tornado.web.Application``, under ``prefix``.
 
     Args:
         backend: must be started before the first request.
         prefix: ``"/gantt"`` or ``""``.
         page: whether the demo page is served too.
+        client: whether the client's files are, which the demo page needs: ``vendor/`` has
+            them as they were released, and ``dhtmlxgantt.css`` is its style sheet without
+            the fonts of another host.
 
     Raises:
         ValueError: a handler has a verb and does not say who may use it.
@@ -84,6 +122,11 @@ def routes(backend: Backend, prefix: str = "", page: bool = True) -> list[Any]:
         (prefix + r"/data/([a-z]+)(?:/([^/]+))?", EntityHandler, ours),
         (prefix + r"/data/.*", NoSuchRoute, ours),
     ]
+    if page or client:
+        rules += [
+            (prefix + r"/dhtmlxgantt\.css", StyleHandler),
+            (prefix + r"/vendor/(.*)", PageHandler, {"path": str(STATIC / "vendor")}),
+        ]
     if page:
         if prefix:
             rules.append((prefix, PageRedirect, {"url": prefix + "/"}))

@@ -4,7 +4,6 @@ import { setUp, showPlan } from "./chart.js";
 import { Connection } from "./connection.js";
 import { Inbox } from "./inbox.js";
 import { Outbox } from "./outbox.js";
-import * as skin from "./skin.js";
 import * as status from "./status.js";
 
 const token = document.querySelector("meta[name=gantt-token]").content;
@@ -34,7 +33,6 @@ async function fetchPlan() {
   }
 }
 
-await skin.load();
 setUp();
 
 const outbox = new Outbox({

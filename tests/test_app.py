@@ -9,7 +9,7 @@ from tornado import httpserver, web
 from tornado.tcpclient import TCPClient
 
 from gantt_tornado import Backend, make_app, routes
-from gantt_tornado.app import POLICY, STATIC, check_roles, http_limits
+from gantt_tornado.app import POLICY, STATIC, check_roles, http_limits, without_foreign_fonts
 from gantt_tornado.auth import Role
 from gantt_tornado.handlers import Handler
 
@@ -179,9 +179,68 @@ class TestWithoutPage:
     async def test_there_is_none(self, gantt):
         assert (await gantt.get("/")).status == 404
 
+    async def test_the_clients_files_are_there_all_the_same(self, gantt):
+        for path in ("/vendor/dhtmlxgantt.js", "/vendor/dhtmlxgantt.css", "/dhtmlxgantt.css"):
+            assert (await gantt.anonymous().get(path)).status == 200, path
+
+    async def test_nothing_else_of_the_page_is(self, gantt):
+        for path in ("/app.js", "/index.html", "/vendor/../app.js", "/vendor/%2e%2e/app.js"):
+            assert (await gantt.get(path)).status in (403, 404), path
+
     async def test_the_rest_is_there(self, gantt):
         assert (await gantt.get()).status == 200
         assert (await gantt.get("/api/v1")).status == 200
+
+
+@pytest.mark.gen_test
+class TestWithoutPageAndClient:
+    @pytest.fixture
+    def app(self, backend):
+        return web.Application(routes(backend, page=False, client=False))
+
+    async def test_an_application_may_have_those_addresses_for_itself(self, gantt):
+        for path in ("/", "/vendor/dhtmlxgantt.js", "/dhtmlxgantt.css"):
+            assert (await gantt.get(path)).status == 404
+        assert (await gantt.get()).status == 200
+
+
+@pytest.mark.gen_test
+class TestStyle:
+    """The client's style sheet calls no other host."""
+
+    async def test_it_has_all_rules_but_the_foreign_fonts(self, gantt):
+        whole = (await gantt.get("/vendor/dhtmlxgantt.css")).body
+        answer = await gantt.anonymous().get("/dhtmlxgantt.css")
+        assert answer.headers["Content-Type"] == "text/css; charset=UTF-8"
+        assert re.search(rb"url\(\W*(https?:)?//", whole)
+        assert not re.search(rb"url\(\W*(https?:)?//", answer.body)
+        without = re.sub(rb"@font-face[^}]*fonts\.gstatic\.com[^}]*}", b"", whole)
+        assert answer.body == without and b"dhx-gantt-icons" in without
+
+    async def test_what_lies_on_the_disk_is_as_it_was_released(self, gantt):
+        file = STATIC / "vendor" / "dhtmlxgantt.css"
+        assert (await gantt.get("/vendor/dhtmlxgantt.css")).body == file.read_bytes()
+
+    async def test_it_is_not_sent_again(self, gantt):
+        first = await gantt.get("/dhtmlxgantt.css")
+        assert first.headers["Cache-Control"] == "no-cache"
+        again = await gantt.having(If_None_Match=first.headers["Etag"]).get("/dhtmlxgantt.css")
+        assert again.status == 304
+
+    async def test_head_is_answered(self, gantt):
+        answer = await gantt.request("HEAD", "/dhtmlxgantt.css")
+        assert (answer.status, answer.body) == (200, b"")
+
+    async def test_a_new_version_is_read(self, tmp_path):
+        file = tmp_path / "a.css"
+        file.write_bytes(b"a{} @font-face { src: url('//fonts.example/a') } b{}")
+        assert without_foreign_fonts(file, 1) == b"a{}  b{}"
+        file.write_bytes(b"@font-face{src:url(data:font/woff;base64,//) }c{}")
+        assert without_foreign_fonts(file, 2) == file.read_bytes()
+
+    async def test_where_there_is_no_client_it_is_not_found(self, gantt, monkeypatch, tmp_path):
+        monkeypatch.setattr("gantt_tornado.app.STATIC", tmp_path)
+        assert (await gantt.get("/dhtmlxgantt.css")).status == 404
 
 
 @pytest.mark.gen_test
