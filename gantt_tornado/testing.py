@@ -16,6 +16,14 @@ and in a test::
         assert value["task"] == task
         await socket.quiet()
 
+or with a backend alone, and a program that writes to it::
+
+    @pytest.mark.gen_test
+    async def test_a_program_writes(backend, changes):
+        await backend.insert("resource", {"text": "Digger"})
+        change = await changes.next("add")
+        assert change.author.user == ""
+
 Each test gets a server of its own on a free port, with an empty plan in ``tmp_path``.
 
 ==================  ====================================================================
@@ -27,9 +35,11 @@ Each test gets a server of its own on a free port, with an empty plan in ``tmp_p
 ``app``             what is served: ``make_app(backend)``; override it with yours
 ``gantt``           a :class:`Client` for REST
 ``listen``          opens a :class:`Socket` as the stock client does, see :class:`Listen`
+``changes``         what has been committed since the test began, see :class:`Changes`
 ==================  ====================================================================
 
 To override one, define a fixture of its name in your ``conftest.py`` or test module.
+They are installed with ``pip install 'gantt-tornado[testing]'``.
 ``http_client``, ``base_url`` and ``io_loop`` are pytest-tornado's. Nothing in here sleeps:
 what waits, waits for an event, and says what was missing if none comes.
 """
@@ -39,7 +49,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +65,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from gantt_tornado.app import make_app
 from gantt_tornado.backend import Authenticate, Backend
 from gantt_tornado.config import Config
+from gantt_tornado.journal import Committed
 
 #: Seconds after which an event that was waited for counts as missing.
 PATIENCE: Final = 3.0
@@ -206,6 +217,19 @@ class Socket:
         self._read.append(came)
         return body
 
+    async def until(self, type: str) -> dict[str, Any]:
+        """The body of the next event of this type; those before it are dropped.
+
+        Raises:
+            AssertionError: none came; it says which were read instead.
+        """
+        while True:
+            body = self._events.popleft() if self._events else None
+            body = body or (await self.frame(f"the event {type}"))["body"]
+            self._read.append(_type(body["value"]))
+            if self._read[-1] == type:
+                return body
+
     async def value(self, type: str = "") -> Any:
         """The same, but its value alone."""
         return (await self.event(type))["value"]
@@ -342,6 +366,48 @@ class Listen:
         await asyncio.gather(*[socket.close() for socket in self.sockets])
 
 
+class Changes:
+    """The changes that a backend has committed, read one by one in their order."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._changes: asyncio.Queue[Committed] = asyncio.Queue()
+        self._read: list[str] = []
+        self.end = backend.on_change(self._changes.put_nowait)
+
+    async def next(self, action: str = "") -> Committed:
+        """The next change: one that was committed already, or else it is waited for.
+
+        Raises:
+            AssertionError: there was none, or one of another action (``add``, ``update``,
+                ``delete``); it says which were read before.
+        """
+        change = await self._next(action or "change")
+        assert action in ("", change.action), f"{action} was expected, but this came: {change}"
+        return change
+
+    async def until(self, is_meant: Callable[[Committed], object]) -> Committed:
+        """The next change of which ``is_meant`` is true; those before it are dropped.
+
+        Raises:
+            AssertionError: there was none; it says which were read instead.
+        """
+        while True:
+            change = await self._next("change that was meant")
+            if is_meant(change):
+                return change
+
+    async def _next(self, wanted: str) -> Committed:
+        try:
+            change = await asyncio.wait_for(self._changes.get(), PATIENCE)
+        except TimeoutError:
+            raise AssertionError(
+                f"no {wanted} was committed in {PATIENCE} s; "
+                f"read before: {', '.join(self._read) or 'nothing'}"
+            ) from None
+        self._read.append(f"{change.action} {change.entity.name} {change.id}")
+        return change
+
+
 def _type(value: Any) -> str:
     return str(value.get("type", "")) if isinstance(value, dict) else ""
 
@@ -401,3 +467,11 @@ def listen(io_loop: IOLoop, gantt: Client, backend: Backend, gantt_token: str) -
     listen = Listen(gantt, backend, gantt_token)
     yield listen
     io_loop.run_sync(listen.close)
+
+
+@pytest.fixture
+def changes(backend: Backend) -> Iterator[Changes]:
+    """What is committed from now on."""
+    changes = Changes(backend)
+    yield changes
+    changes.end()

@@ -1,0 +1,171 @@
+"""All that an application can ask of a plan, in one small program: the office of a building site.
+
+    python examples/site_office.py --port 8890
+
+It fills an empty plan, keeps a rule, tells whoever looks, and serves it with tokens of its own.
+"""
+
+import argparse
+import asyncio
+import logging
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tornado import web
+
+from gantt_tornado import (
+    Authenticate,
+    Author,
+    Backend,
+    BadRequest,
+    Change,
+    Config,
+    Conflict,
+    Forbidden,
+    GanttError,
+    NotFound,
+    Outcome,
+    Role,
+    StartError,
+    Token,
+    TooLarge,
+    Unavailable,
+    User,
+    Write,
+    make_app,
+    routes,
+)
+
+log = logging.getLogger(__name__)
+
+#: In whose name this program writes.
+OFFICE = Author("office")
+#: Days that nobody works: what begins on one is put off to the next Monday.
+WEEKEND = (5, 6)
+
+
+def sign_in(names: dict[str, Role]) -> Authenticate:
+    """Lets in whoever says a known name in the header ``X-Name``; yours will ask for more."""
+
+    async def who(handler: web.RequestHandler) -> User | None:
+        name = handler.request.headers.get("X-Name", "")
+        return User(name, names[name]) if name in names else None
+
+    return who
+
+
+async def fill(backend: Backend) -> int:
+    """A phase with three tasks, one after the other; returns the phase's id."""
+    start = date.today()
+    phase = await backend.insert(
+        "task",
+        {"text": "Shell", "type": "project", "start_date": start, "duration": 1},
+        author=OFFICE,
+        request="shell",
+    )
+    fields = {"parent": phase.id, "start_date": start, "cost": Decimal("1250.50")}
+    ids = [
+        (await backend.insert("task", {"text": text, **fields, "duration": 2}, author=OFFICE)).id
+        for text in ("Roof", "Dig", "Walls")
+    ]
+    roof, dig, walls = ids
+    await backend.move(dig, before=roof, author=OFFICE)
+    await backend.move(walls, after=dig, before=roof, author=OFFICE)
+    links = [
+        Write("inserted", "a", {"source": dig, "target": walls, "type": "0"}),
+        Write("inserted", "b", {"source": walls, "target": roof, "type": "0"}),
+    ]
+    for result in await backend.batch("link", links, author=OFFICE):
+        if isinstance(result, GanttError):
+            log.warning("a link was refused: %s", result.message)
+    return phase.id
+
+
+async def tidy(backend: Backend, id: int) -> str:
+    """Delete a task and think better of it; what happened, for the log."""
+    try:
+        outcome: Outcome = await backend.delete("task", id, author=OFFICE)
+        for change in outcome.changes[-1:]:
+            outcome = await backend.undo(change.root, author=OFFICE)
+        text = backend.item("task", id)["text"]
+        return f"{text} is back with {len(outcome.changes)} changes"
+    except (NotFound, Conflict) as error:
+        return f"somebody was there before: {error.message}"
+    except (BadRequest, TooLarge, Forbidden) as error:
+        return f"the office has asked for nonsense: {error.status} {error.code}"
+    except Unavailable as error:
+        return f"again in {error.retry_after} s: {error.message}"
+
+
+class Rules:
+    """Hears of every change, and puts off what begins on a weekend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.heard = 0
+
+    def count(self, change: Change) -> None:
+        """Has run before the write returns, so it must be quick."""
+        self.heard = change.seq
+        self._backend.publish("office", {"type": "custom-heard", "by": change.author.user})
+
+    async def keep(self, change: Change) -> None:
+        """May take its time: no write waits for it."""
+        if change.entity.name != "task" or "start_date" not in change.fields:
+            return
+        start = date.fromisoformat(str(change.fields["start_date"][1])[:10])
+        if start.weekday() in WEEKEND:
+            monday = start + timedelta(days=7 - start.weekday())
+            await self._backend.update("task", change.id, {"start_date": monday}, author=OFFICE)
+
+
+def serve(backend: Backend) -> None:
+    """What the page calls as ``remote.api.office.…`` and reads as ``remote.data.site``."""
+
+    def summary(user: User) -> dict[str, Any]:
+        return {"for": user.name, "tasks": len(backend.load()["tasks"])}
+
+    async def history(_user: User, item: int) -> list[str]:
+        changes = await backend.history(item=item, limit=10)
+        return [f"{change.author.user}: {change.action}" for change in changes]
+
+    backend.services.add("office.summary", summary)
+    backend.services.add("office.history", history)
+    backend.services.constant("site", "Elm Street 4")
+
+
+def application(backend: Backend) -> web.Application:
+    """The plan below /plan without the demo page, for a page of your own."""
+    return web.Application([*routes(backend, prefix="/plan", page=False, client=True)])
+
+
+async def main(port: int, database: Path) -> None:
+    config = Config(
+        database=f"sqlite:///{database}", tokens=(Token(token="elm-street", user="foreman"),)
+    )
+    async with Backend(config) as backend:
+        rules = Rules(backend)
+        end = backend.on_change(rules.count)
+        backend.on_change(rules.keep)
+        serve(backend)
+        if not backend.load()["tasks"]:
+            print(await tidy(backend, await fill(backend)))
+        server = make_app(backend).listen(port, "127.0.0.1")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            server.stop()
+            end()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=8890)
+    parser.add_argument("--database", type=Path, default=Path("site_office.db"))
+    options = parser.parse_args()
+    try:
+        asyncio.run(main(options.port, options.database))
+    except StartError as error:
+        raise SystemExit(str(error)) from None
