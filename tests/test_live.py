@@ -205,6 +205,11 @@ class TestOpening:
         socket = await listen.open(headers={"Origin": gantt.url})
         assert (await socket.frame())["action"] == "start"
 
+    async def test_our_own_page_behind_a_proxy_is_let_in(self, listen):
+        page = {"Origin": "https://plan.example", "Host": "plan.example:443"}
+        socket = await listen.open(headers=page)
+        assert (await socket.frame())["action"] == "start"
+
     async def test_a_listed_page_is_let_in(self, listen):
         socket = await listen.open(headers={"Origin": "https://intranet.example"})
         assert (await socket.frame())["action"] == "start"
