@@ -30,6 +30,10 @@ class Ancestors:
             self._read(task)
         return task > 0 and self._depth.get(id, len(self._path)) <= self._depth[task]
 
+    def between(self, task: int, id: int) -> list[int]:
+        """``task`` and what is above it, up to ``id``, which it contains, and without that."""
+        return self._path[self._depth[id] + 1 : self._depth[task] + 1]
+
     def _read(self, task: int) -> None:
         read: list[int] = []
         known = 0

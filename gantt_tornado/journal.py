@@ -139,6 +139,16 @@ class Touched:
         return self.seq > seq or (self.resent and self.seq == seq)
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Who gave a task another parent, and when."""
+
+    id: int
+    seq: int
+    at: int
+    author: Author
+
+
 class _Statements:
     """The SQL of the journal."""
 
@@ -213,6 +223,15 @@ class _Statements:
             .where(Change.seq > ANY)
             .order_by(Change.seq)
             .limit(1)
+        )
+        self.moved = compile(
+            Change.select(Change.item_id, Change.seq, Change.at, Change.user, Change.device).where(
+                Change.project == ANY,
+                Change.seq > ANY,
+                Change.entity == "task",
+                Change.action == "update",
+                Change.fields.contains('"parent":'),
+            )
         )
         self.ages = compile(
             Change.select(Change.seq, Change.root, Change.at).order_by(Change.seq).limit(1)
@@ -305,6 +324,14 @@ class Journal:
         """One change, None where it was never made or is forgotten."""
         found = self._one(self._sql.line, project, seq)
         return next(_readable(project, [found]), None) if found else None
+
+    def moved(self, project: str, seq: int) -> list[Moved]:
+        """The tasks that were given another parent after ``seq``."""
+        params = (project, seq, "task", "update", '%"parent":%')
+        return [
+            Moved(id, number, at, Author(user, device))
+            for id, number, at, user, device in self._execute(self._sql.moved, params)
+        ]
 
     def authors_since(self, id: int, seq: int) -> list[Author]:
         """Who has changed an item after ``seq``."""

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 from typing import Any, Final
 
 import orjson
@@ -35,7 +34,7 @@ from gantt_tornado.entities import (
     Task,
 )
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, TooLarge
-from gantt_tornado.journal import Author, Committed, Journal, recorded
+from gantt_tornado.journal import Author, Committed, Journal, Moved, recorded
 from gantt_tornado.merge import Diff
 from gantt_tornado.protocol import parse_target
 
@@ -49,6 +48,8 @@ LINK: Final = ENTITIES["link"]
 LOOKED_AT: Final = 64
 #: The same for lines of the journal.
 LINES_READ: Final = 8
+#: Changes among which others' moves are looked for where a task would stand below itself.
+LAST_MOVES: Final = 5_000
 #: Milliseconds within which a page may not have heard of a change when it writes.
 LATELY: Final = 10_000
 
@@ -177,6 +178,8 @@ class Store:
         self._sql = database.prepared(_Rules)
         self._entities = database.prepared(_entities)
         self._left: float = math.inf
+        self._moves_at = -1
+        self._moves_known: list[Moved] = []
         self._ancestors = Ancestors(self._climb, lambda: self._spend(1 / LOOKED_AT))
         self._database = database
         self._undone = database.undone
@@ -272,6 +275,7 @@ class Store:
         while isinstance(task, int) and task:
             if self._is_there(TASK, project, task) or not self._was_there(TASK, task):
                 break
+            self._spend(1 / LINES_READ)
             task = self.journal.last_parent(project, task)
         return task
 
@@ -561,8 +565,8 @@ class Store:
             self._ancestors.forget()
         if not self._ancestors.contain(parent, id):
             return
-        between = takewhile(lambda above: above != id, self._climb(parent))
-        overtaken = any(self._moved_by_others(task, author, rev) for task in between)
+        moved = self._moved_by_others(author, rev)
+        overtaken = not moved.isdisjoint(self._ancestors.between(parent, id))
         refusal = _Overtaken if overtaken else Conflict
         raise refusal("A task cannot be placed inside itself or its own subtasks.")
 
@@ -570,15 +574,24 @@ class Store:
         for (above,) in self._execute(self._sql.climb, (id,)):
             yield above
 
-    def _moved_by_others(self, task: int, author: Author, rev: int | None) -> bool:
+    def _moved_by_others(self, author: Author, rev: int | None) -> set[int]:
+        """The tasks to which others gave another parent since a page had ``rev``, or in the
+        last seconds."""
         lately = self._now() - LATELY if rev is None else 0
-        return any(
-            # An added one has no parent before.
-            change.fields.get("parent", (None,))[0] is not None
-            and change.at >= lately
-            and author.is_other_than(change.author)
-            for change in self.journal.later(task, rev or 0)
-        )
+        return {
+            each.id
+            for each in self._moves()
+            if each.seq > (rev or 0) and each.at >= lately and author.is_other_than(each.author)
+        }
+
+    def _moves(self) -> list[Moved]:
+        # Of a batch that is refused whole, each row would ask for the same.
+        last = self.journal.seq()
+        if self._moves_at != last:
+            self._spend(LAST_MOVES / LOOKED_AT)
+            self._moves_known = self.journal.moved(DEFAULT_PROJECT, last - LAST_MOVES)
+            self._moves_at = last
+        return self._moves_known
 
     def _check_link(self, id: int, state: State, author: Author) -> None:
         source, target = state["source"], state["target"]

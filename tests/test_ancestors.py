@@ -65,6 +65,12 @@ def test_moving_rows_to_the_end_of_a_chain_reads_each_of_it_once() -> None:
     assert tree.read == 1299
 
 
+def test_what_lies_between_two() -> None:
+    tree = chain(5)
+    assert tree.ancestors.contain(4, 2)
+    assert tree.ancestors.between(4, 2) == [3, 4]
+
+
 def test_what_was_forgotten_is_read_again() -> None:
     tree = chain(3)
     tree.ancestors.contain(3, 1)

@@ -1254,3 +1254,26 @@ def test_an_undo_brings_nothing_back_that_a_page_could_not_draw(
         "id",
         "_rev",
     }
+
+
+def test_rows_refused_for_a_circle_read_the_others_moves_once(plan: Driven) -> None:
+    chain(plan, 40)
+    ids = plan.ids("task")
+    statements = plan.statements()
+    for row in ids[:20]:
+        with pytest.raises(Conflict, match="inside itself"):
+            plan.update("task", row, {"parent": ids[-1]}, ALICE)
+    assert len([each for each in statements if "LIKE" in each]) == 1
+    assert len(statements) < 20 * 12
+
+
+def test_climbing_what_was_deleted_counts_as_rows(plan: Driven) -> None:
+    top = plan.task()
+    end = plan.ids("task")
+    chain(plan, LINES_READ * 4)
+    below = plan.ids("task")[-1]
+    plan.delete("task", plan.ids("task")[1])
+    plan.store.begin(2)
+    with pytest.raises(TooLarge):
+        plan.insert("task", {**DATES, "parent": below}, ALICE)
+    assert plan.ids("task") == end == [top]
