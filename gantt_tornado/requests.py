@@ -167,6 +167,8 @@ def _asked_for(backend: Backend, request: HTTPServerRequest) -> str:
 def _is_same_host(origin: str, host: str) -> bool:
     """Whether both are of one name and port. One that lacks its port has that of the
     origin's scheme: another port of this machine may be somebody else's."""
+    if host and origin.partition("://")[2] == host:
+        return True
     try:
         page = urlsplit(origin)
         here = urlsplit(f"{page.scheme}://{host}")

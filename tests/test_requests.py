@@ -122,6 +122,8 @@ OTHER = [
     ("http://plan.example", "plan.example:8888"),
     ("http://plan.example", "notplan.example"),
     ("http://plan.example", ""),
+    ("http://", ""),
+    ("plan.example", "plan.example"),
     ("http://plan.example", "plan.example:x"),
     ("http://plan.example@evil.example", "plan.example"),
 ]
