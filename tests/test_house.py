@@ -178,3 +178,13 @@ def test_each_test_has_a_name_of_its_own(path: Path) -> None:
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     found = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, functions)]
     assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda p: p.stem)
+def test_no_test_is_hidden_in_a_function(path: Path) -> None:
+    """pytest does not see it there, and it never runs."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    outer = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions)]
+    inner = [node for each in outer for node in ast.walk(each) if node is not each]
+    names = [node.name for node in inner if isinstance(node, (*functions, ast.ClassDef))]
+    assert [name for name in names if name.startswith(("test_", "Test"))] == []

@@ -43,6 +43,18 @@ async def until(condition):
         await asyncio.sleep(0)
 
 
+async def awaited(socket, type):
+    """The next event of a type; what comes before it is of no account."""
+    while (value := await socket.value())["type"] != type:
+        pass
+    return value
+
+
+def forget_touches(backend):
+    """As if nobody had written for some seconds."""
+    backend._resend._touches.__init__()
+
+
 async def raw(gantt, *frames, receive_buffer=None):
     """A socket under the test's own hands, with text frames sent in one go with its upgrade."""
     plain = sockets.socket()
@@ -972,6 +984,111 @@ class TestResend:
         value = await socket.value("add-task")
         assert (value["task"]["text"], value["task"]["progress"]) == ("A", 1)
 
+    async def test_one_who_changed_nothing_beside_another_writer_is_told_again(
+        self, backend, gantt, listen
+    ):
+        (a,) = await tasks(gantt, "a")
+        socket = await listen("tasks")
+        forget_touches(backend)
+        await gantt.having(Remote_Device="1").put(f"/data/task/{a}", {"text": "A"})
+        await gantt.having(Remote_Device="2").put(f"/data/task/{a}", {"progress": 0})
+        assert (await awaited(socket, "add-task"))["task"]["text"] == "A"
+
+    async def test_one_whose_revision_is_behind_is_told_again(self, backend, gantt, listen):
+        page = gantt.having(Remote_Device="1")
+        task = await page.add("task", text="a")
+        path = f"/data/task/{task['id']}"
+        forget_touches(backend)
+        await gantt.having(Remote_Device="2").put(path, {"note": "new"})
+        socket = await listen("tasks")
+        forget_touches(backend)
+        await page.put(path, {"text": "A", "_rev": task["_rev"]})
+        assert (await awaited(socket, "add-task"))["task"]["note"] == "new"
+
+    @pytest.mark.parametrize("fields", [{"parent": 99}, {"progress": 2}, {"start_date": "soon"}])
+    async def test_what_was_refused_is_told_as_it_is_stored(self, backend, gantt, listen, fields):
+        (a,) = await tasks(gantt, "a")
+        socket = await listen("tasks")
+        forget_touches(backend)
+        await gantt.put(f"/data/task/{a}", {**fields, "text": "A", "note": "mine"})
+        await socket.event("add-task")
+        task = (await socket.value("update-task"))["task"]
+        assert (task["text"], task["parent"], task["note"]) == ("a", 0, None)
+
+    async def test_what_was_refused_in_a_batch_is_told_too(self, backend, gantt, listen):
+        (a,) = await tasks(gantt, "a")
+        socket = await listen("tasks")
+        forget_touches(backend)
+        row = f"{a}_!nativeeditor_status=updated&{a}_parent=99&{a}_note=mine&ids={a}"
+        await gantt.post("/data?gantt_mode=tasks", row)
+        assert (await socket.value("add-task"))["task"]["note"] is None
+
+    async def test_what_could_not_be_stored_is_told_as_it_is(self, gantt, listen, monkeypatch):
+        (a,) = await tasks(gantt, "a")
+        socket = await listen("tasks")
+        monkeypatch.setattr("gantt_tornado.writer.LONGEST_QUEUE", 0)
+        assert (await gantt.put(f"/data/task/{a}", {"text": "A"})).status == 503
+        assert (await socket.value("add-task"))["task"]["text"] == "a"
+
+    async def test_a_row_put_below_a_deleted_one_is_told_with_all_below_it(self, gantt, listen):
+        """The client has dropped it with the deleted row, links and all."""
+        gone, a = await tasks(gantt, "gone", "a")
+        (b,) = await tasks(gantt, "b", parent=a)
+        link = await gantt.add("link", source=a, target=b)
+        await gantt.delete(f"/data/task/{gone}")
+        socket = await listen("tasks", "links")
+        answer = await gantt.put(f"/data/task/{a}", {"parent": gone})
+        assert (answer.status, answer.json["item"]["parent"]) == (200, 0)
+        again = [await awaited(socket, kind) for kind in ("add-task", "add-task", "add-link")]
+        assert [value["event"]["id"] for value in again] == [a, b, link["id"]]
+
+    async def test_what_left_a_row_before_its_delete_is_told_with_all_below_it(self, gantt, listen):
+        top, home = await tasks(gantt, "top", "home")
+        (a,) = await tasks(gantt, "a", parent=top)
+        (b,) = await tasks(gantt, "b", parent=a)
+        link = await gantt.add("link", source=b, target=home)
+        await gantt.put(f"/data/task/{a}", {"parent": home})
+        socket = await listen("tasks", "links")
+        await gantt.having(Remote_Device="2").delete(f"/data/task/{top}")
+        again = [await awaited(socket, kind) for kind in ("add-task", "add-task", "add-link")]
+        assert [value["event"]["id"] for value in again] == [a, b, link["id"]]
+
+    async def test_rows_that_left_each_other_do_not_go_in_circles(self, gantt, listen):
+        a, b, c = await tasks(gantt, "a", "b", "c")
+        for id, parent in ((b, a), (b, c), (b, 0), (c, b), (c, 0)):
+            await gantt.put(f"/data/task/{id}", {"parent": parent})
+        socket = await listen("tasks")
+        await gantt.delete(f"/data/task/{a}")
+        again = [(await awaited(socket, "add-task"))["task"]["id"] for _ in "bc"]
+        assert again == [b, c]
+
+    async def test_an_edit_just_after_a_replay_is_told_again(self, backend, gantt, listen):
+        """The client may have drawn the replay over it."""
+        (a,) = await tasks(gantt, "a")
+        socket = await listen("tasks", since=0)
+        forget_touches(backend)
+        await gantt.having(Remote_Device="1").put(f"/data/task/{a}", {"text": "A"})
+        types = [(await socket.value())["type"] for _ in range(5)]
+        assert types[-2:] == ["update-task", "add-task"]
+
+    async def test_a_request_under_a_wrong_name_cancels_no_repetition(self, gantt, listen):
+        (a,) = await tasks(gantt, "a")
+        socket = await listen("tasks")
+        await gantt.put(f"/data/task/{a}", {"progress": 7})
+        assert (await gantt.delete(f"/data/link/{a}")).status == 200
+        assert (await socket.value("add-task"))["task"]["id"] == a
+
+    async def test_a_refused_move_to_the_top_repeats_that_row_alone(self, gantt, listen):
+        a, c, d = await tasks(gantt, "a", "c", "d")
+        (b,) = await tasks(gantt, "b", parent=a)
+        socket = await listen("tasks")
+        await gantt.put(f"/data/task/{d}", {"parent": a})
+        assert (await awaited(socket, "add-task"))["task"]["id"] == d
+        await gantt.put(f"/data/task/{b}", {"parent": 0, "progress": 7})
+        await gantt.put(f"/data/task/{c}", {"progress": 7})
+        again = [(await awaited(socket, "add-task"))["task"]["id"] for _ in "bc"]
+        assert again == [b, c]
+
 
 class TestReplay:
     async def test_a_page_that_has_all_is_told_nothing(self, gantt, listen):
@@ -1148,101 +1265,3 @@ async def test_no_token_is_logged_by_a_socket(gantt, listen, gantt_token, caplog
         await listen.open(headers={"Origin": "https://evil.example"})
     await gantt.anonymous().get(f"/api/v1?token={gantt_token}&ws=1")
     assert gantt_token not in caplog.text
-
-    async def test_one_who_changed_nothing_beside_another_writer_is_told_again(self, gantt, listen):
-        (a,) = await tasks(gantt, "a")
-        socket = await listen("tasks")
-        await gantt.having(Remote_Device="1").put(f"/data/task/{a}", {"text": "A"})
-        await gantt.having(Remote_Device="2").put(f"/data/task/{a}", {"progress": 0})
-        assert (await socket.value("add-task"))["task"]["text"] == "A"
-
-    async def test_one_whose_revision_is_behind_is_told_again(self, gantt, listen):
-        page = gantt.having(Remote_Device="1")
-        task = await page.add("task", text="a")
-        path = f"/data/task/{task['id']}"
-        await gantt.having(Remote_Device="2").put(path, {"note": "new"})
-        socket = await listen("tasks")
-        await page.put(path, {"text": "A", "_rev": task["_rev"]})
-        assert (await socket.value("add-task"))["task"]["note"] == "new"
-
-    @pytest.mark.parametrize("fields", [{"parent": 99}, {"progress": 2}, {"start_date": "soon"}])
-    async def test_what_was_refused_is_told_as_it_is_stored(self, gantt, listen, fields):
-        (a,) = await tasks(gantt, "a")
-        socket = await listen("tasks")
-        await gantt.put(f"/data/task/{a}", {**fields, "text": "A", "note": "mine"})
-        await socket.event("add-task")
-        told = (await socket.value("update-task"))["task"]
-        assert (told["text"], told["parent"], told["note"]) == ("a", 0, None)
-
-    async def test_what_was_refused_in_a_batch_is_told_too(self, gantt, listen):
-        (a,) = await tasks(gantt, "a")
-        socket = await listen("tasks")
-        row = f"{a}_!nativeeditor_status=updated&{a}_parent=99&{a}_note=mine&ids={a}"
-        await gantt.post("/data?gantt_mode=tasks", row)
-        assert (await socket.value("add-task"))["task"]["note"] is None
-
-    async def test_what_could_not_be_stored_is_told_as_it_is(self, gantt, listen, monkeypatch):
-        (a,) = await tasks(gantt, "a")
-        socket = await listen("tasks")
-        monkeypatch.setattr("gantt_tornado.writer.LONGEST_QUEUE", 0)
-        assert (await gantt.put(f"/data/task/{a}", {"text": "A"})).status == 503
-        assert (await socket.value("add-task"))["task"]["text"] == "a"
-
-    async def test_a_row_put_below_a_deleted_one_is_told_with_all_below_it(self, gantt, listen):
-        """The client has dropped it with the deleted row, links and all."""
-        gone, a = await tasks(gantt, "gone", "a")
-        (b,) = await tasks(gantt, "b", parent=a)
-        link = await gantt.add("link", source=a, target=b)
-        await gantt.delete(f"/data/task/{gone}")
-        socket = await listen("tasks", "links")
-        answer = await gantt.put(f"/data/task/{a}", {"parent": gone})
-        assert (answer.status, answer.json["item"]["parent"]) == (200, 0)
-        await socket.event("update-task")
-        told = [(await socket.value(kind)) for kind in ("add-task", "add-task", "add-link")]
-        assert [value["event"]["id"] for value in told] == [a, b, link["id"]]
-
-    async def test_what_left_a_row_before_its_delete_is_told_with_all_below_it(self, gantt, listen):
-        top, home = await tasks(gantt, "top", "home")
-        (a,) = await tasks(gantt, "a", parent=top)
-        (b,) = await tasks(gantt, "b", parent=a)
-        link = await gantt.add("link", source=b, target=home)
-        await gantt.put(f"/data/task/{a}", {"parent": home})
-        socket = await listen("tasks", "links")
-        await gantt.having(Remote_Device="2").delete(f"/data/task/{top}")
-        told = [(await socket.value(kind)) for kind in ("add-task", "add-task", "add-link")]
-        assert [value["event"]["id"] for value in told] == [a, b, link["id"]]
-
-    async def test_rows_that_left_each_other_do_not_go_in_circles(self, gantt, listen):
-        a, b = await tasks(gantt, "a", "b")
-        for id, parent in ((a, b), (a, 0), (b, a), (b, 0)):
-            await gantt.put(f"/data/task/{id}", {"parent": parent})
-        socket = await listen("tasks")
-        await gantt.delete(f"/data/task/{a}")
-        assert (await socket.value("add-task"))["task"]["id"] == b
-
-    async def test_an_edit_just_after_a_replay_is_told_again(self, gantt, listen):
-        """The client may have drawn the replay over it."""
-        (a,) = await tasks(gantt, "a")
-        socket = await listen("tasks", since=0)
-        await gantt.having(Remote_Device="1").put(f"/data/task/{a}", {"text": "A"})
-        told = [await socket.value() for _ in range(5)]
-        assert [value["type"] for value in told[-2:]] == ["update-task", "add-task"]
-
-    async def test_a_request_under_a_wrong_name_cancels_no_repetition(self, gantt, listen):
-        (a,) = await tasks(gantt, "a")
-        socket = await listen("tasks")
-        await gantt.put(f"/data/task/{a}", {"progress": 7})
-        assert (await gantt.delete(f"/data/link/{a}")).status == 200
-        assert (await socket.value("add-task"))["task"]["id"] == a
-
-    async def test_a_refused_move_to_the_top_repeats_that_row_alone(self, gantt, listen):
-        (a,) = await tasks(gantt, "a")
-        b, c = await tasks(gantt, "b", "c", parent=a)
-        await gantt.put(f"/data/task/{a}", {"parent": 0})
-        (d,) = await tasks(gantt, "d")
-        await gantt.put(f"/data/task/{d}", {"parent": a})
-        socket = await listen("tasks")
-        await gantt.put(f"/data/task/{b}", {"parent": 0, "progress": 7})
-        await gantt.put(f"/data/task/{c}", {"progress": 7})
-        told = [(await socket.value("add-task"))["task"]["id"] for _ in "bc"]
-        assert told == [b, c]

@@ -13,6 +13,9 @@ from gantt_tornado.database import Database
 from gantt_tornado.errors import Conflict, StartError, Unavailable
 from gantt_tornado.writer import BATCH, Writer
 
+#: Seconds after which a job of these tests goes on by itself.
+PATIENCE = 10
+
 
 class Written:
     """A writer over a table of numbers, and what it told."""
@@ -49,7 +52,7 @@ class Written:
 
         def wait() -> None:
             loop.call_soon_threadsafe(entered.set)
-            release.wait()
+            release.wait(PATIENCE)
 
         self.writer.submit(wait)
         await entered.wait()
@@ -210,9 +213,17 @@ def test_nothing_is_told_of_a_job_that_failed() -> None:
 def test_the_loop_is_free_while_a_job_runs() -> None:
     async def scene() -> None:
         async with started() as w:
-            release = await w.hold()
-            await asyncio.sleep(0)
+            entered, release = asyncio.Event(), threading.Event()
+            loop = asyncio.get_running_loop()
+
+            def wait() -> bool:
+                loop.call_soon_threadsafe(entered.set)
+                return release.wait(PATIENCE)
+
+            job = w.writer.submit(wait)
+            await asyncio.wait_for(entered.wait(), PATIENCE)
             release.set()
+            assert await job, "what the loop had to do came too late"
 
     asyncio.run(scene())
 
