@@ -105,6 +105,11 @@ def test_tokens_come_from_the_environment_as_json() -> None:
     assert config.tokens == (Token(token="mine", user="ann"),)
 
 
+def test_origins_come_from_the_environment_as_a_list() -> None:
+    config = read_config(None, {"GANTT_ORIGINS": '["https://intranet.example"]'})
+    assert config.origins == ("https://intranet.example",)
+
+
 @pytest.mark.parametrize("text, value", [("false", False), ("0", False), ("true", True)])
 def test_a_switch_comes_from_the_environment_as_a_word(text: str, value: bool) -> None:
     assert read_config(None, {"GANTT_DEMO": text}).demo is value

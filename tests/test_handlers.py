@@ -11,6 +11,7 @@ from tornado.iostream import StreamClosedError
 from tornado.tcpclient import TCPClient
 
 from gantt_tornado import requests
+from gantt_tornado.backend import Write
 from gantt_tornado.errors import Unavailable
 from gantt_tornado.handlers import Bounded
 
@@ -46,6 +47,10 @@ async def connect(gantt):
 
 
 class TestLoad:
+    async def test_what_stands_between_keeps_packed_and_plain_apart(self, gantt):
+        vary = (await gantt.get()).headers["Vary"]
+        assert "Accept-Encoding" in [each.strip() for each in vary.split(",")]
+
     async def test_an_empty_plan_has_both_lists_and_a_number(self, gantt):
         answer = await gantt.get()
         assert answer.status == 200
@@ -306,6 +311,25 @@ class TestRefusals:
         row = {"id": task["id"], "action": "updated", "data": {"text": "x"}}
         answer = await gantt.post("/data?gantt_mode=tasks", row)
         assert (answer.json["action"], answer.json["gone"]) == ("deleted", True)
+
+    async def test_a_row_is_added_and_changed_in_one_batch(self, backend):
+        rows = [
+            Write("inserted", "t1", {"text": "a", **DATES}),
+            Write("updated", "t1", {"text": "A"}),
+        ]
+        added, changed = await backend.batch("task", rows)
+        assert (added.id, changed.id) == (changed.id, backend.load()["tasks"][0]["id"])
+        assert backend.item("task", added.id)["text"] == "A"
+
+    async def test_of_a_batch_an_id_with_control_characters_is_left_out(self, gantt):
+        rows = "&".join(
+            f"{id}_!nativeeditor_status=inserted&{id}_text=x&{id}_start_date=2030-01-07"
+            f"&{id}_duration=1"
+            for id in ("5", "6%07")
+        )
+        answer = await gantt.post("/data?gantt_mode=tasks", f"{rows}&ids=5,6%07")
+        assert answer.status == 200 and b'sid="5"' in answer.body
+        assert b"\x07" not in answer.body and b'sid="6' not in answer.body
 
     async def test_in_a_batch_an_update_of_what_was_deleted_says_so(self, gantt):
         id = (await gantt.add("task"))["id"]

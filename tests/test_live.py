@@ -665,6 +665,14 @@ class TestValues:
         value = {"type": f"delete-{entity}", entity: gone, "event": gone}
         assert await socket.event() == {"name": entity + "s", "value": value}
 
+    async def test_a_row_whose_sort_key_fits_below_its_new_parent_is_moved_too(self, gantt, listen):
+        a, b = await tasks(gantt, "a", "b")
+        socket = await listen("tasks")
+        answer = await gantt.put(f"/data/task/{a}", {"parent": b})
+        assert answer.json["item"]["sortorder"] == "a0"
+        await socket.event("update-task")
+        assert (await socket.value("move-task"))["task"]["parent"] == b
+
     async def test_a_drop_is_told_as_an_update_and_a_move(self, gantt, listen):
         a, b = await tasks(gantt, "a", "b")
         socket = await listen("tasks")
@@ -1071,11 +1079,12 @@ class TestResend:
         types = [(await socket.value())["type"] for _ in range(5)]
         assert types[-2:] == ["update-task", "add-task"]
 
-    async def test_a_request_under_a_wrong_name_cancels_no_repetition(self, gantt, listen):
+    async def test_a_request_under_a_wrong_name_takes_no_repetitions_place(self, gantt, listen):
         (a,) = await tasks(gantt, "a")
-        socket = await listen("tasks")
-        await gantt.put(f"/data/task/{a}", {"progress": 7})
+        socket = await listen("tasks", "links")
         assert (await gantt.delete(f"/data/link/{a}")).status == 200
+        assert (await gantt.put(f"/data/link/{a}", {"type": "1"})).status == 404
+        await gantt.put(f"/data/task/{a}", {"progress": 7})
         assert (await socket.value("add-task"))["task"]["id"] == a
 
     async def test_a_refused_move_to_the_top_repeats_that_row_alone(self, gantt, listen):
