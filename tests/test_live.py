@@ -355,6 +355,18 @@ class TestFrames:
             await socket.send("x" * size)
         assert await socket.closed() == 1009
 
+    async def test_what_comes_behind_a_frame_that_closes_is_not_heard(self, backend, gantt):
+        calls = []
+        backend.services.add("mail.send", calls.append)
+        stream = await raw(gantt)
+        await stream.read_until(b"start")
+        call = '{"action":"call","body":[{"id":"1","name":"mail.send","args":[]}]}'
+        await stream.write(bytes([0x82, 0x80, 0, 0, 0, 0]) + masked(call))
+        await stream.read_until(b"Text frames only")
+        stream.close()
+        assert (await gantt.get()).status == 200
+        assert not calls
+
     async def test_a_frame_within_the_limit_is_read(self, backend, listen):
         socket = await listen("news")
         await socket.send("x" * 65_000)
@@ -1255,6 +1267,20 @@ class TestReplay:
         await gantt.put(f"/data/task/{a}", {"text": "A"})
         await socket.subscribe("tasks")
         assert (await socket.value("add-task"))["task"]["text"] == "A"
+
+    async def test_a_pong_says_nothing_of_channels_joined_after_the_question(
+        self, backend, gantt, listen
+    ):
+        (a,) = await tasks(gantt, "a")
+        await gantt.get("/api/v1?since=0")
+        first = await listen("links", since=0, handshake=False)
+        (handler,) = backend.connections
+        handler.ask(1)
+        await first.subscribe("tasks")
+        handler.on_pong(b"1")
+        await first.close()
+        again = await listen("tasks", since=0, handshake=False)
+        assert (await again.value("add-task"))["task"]["id"] == a
 
     async def test_a_page_that_comes_back_is_told_what_it_missed(self, gantt, listen):
         (a,) = await tasks(gantt, "a")
