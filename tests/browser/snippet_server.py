@@ -69,7 +69,7 @@ class Acks(web.RequestHandler):
         self._backend = backend
 
     def get(self) -> None:
-        self.write({url: page.arrived for url, page in self._backend.acks._pages.items()})
+        self.write({key.hex(): page.arrived for key, page in self._backend.acks._pages.items()})
 
 
 def make_app(backend: Backend) -> web.Application:
