@@ -111,6 +111,16 @@ class Change(Model):
     dropped = TextField()
 
 
+class Spacing(Model):
+    """Keys of neighbours that were spaced anew to make room for change ``seq``."""
+
+    seq = BigIntegerField(primary_key=True)
+    project = TextField()
+    parent = BigIntegerField()
+    #: The keys before and after, as JSON, each with those that bounded them at both ends.
+    keys = TextField()
+
+
 class Setting(Model):
     """What of the configuration the rows depend on: ``html``, how their text is kept."""
 

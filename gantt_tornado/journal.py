@@ -16,7 +16,7 @@ from peewee import SQL, fn
 
 from gantt_tornado.ages import Ages
 from gantt_tornado.database import ANY, Compile, Database
-from gantt_tornado.entities import ENTITIES, Change, Counter, Entity, State
+from gantt_tornado.entities import ENTITIES, Change, Counter, Entity, Spacing, State
 from gantt_tornado.merge import Diff
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,14 @@ class Committed:
     @property
     def moved(self) -> bool:
         """Whether a row stands elsewhere than before."""
-        return self.action == "update" and ("sortorder" in self.fields or "parent" in self.fields)
+        if self.action != "update" or self.makes_room:
+            return False
+        return "sortorder" in self.fields or "parent" in self.fields
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether it only gave a row another key, in its old place, for the sake of another."""
+        return self.action == "update" and self.root != self.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,7 @@ class Later:
     seen: int
     previous: int
     at: int
+    makes_room: bool = False
 
     def is_of(self, device: str, rev: int) -> bool:
         """Whether a page made the change while it had the item at ``rev``."""
@@ -161,14 +169,17 @@ class _Statements:
             Change.select(
                 *(Change.fields, Change.user, Change.device),
                 *(Change.seen, Change.previous, Change.at),
+                *(Change.action, Change.root, Change.seq),
             )
             .where(Change.item_id == ANY, Change.seq > ANY)
             .order_by(Change.seq.desc())
             .limit(MOST_LATER)
         )
+        # A row that only made room for another was changed by nobody.
+        by_somebody = (Change.root == Change.seq) | (Change.action != "update")
         self.authors = compile(
             Change.select(Change.user, Change.device)
-            .where(Change.item_id == ANY, Change.seq > ANY)
+            .where(Change.item_id == ANY, Change.seq > ANY, by_somebody)
             .distinct()
         )
         self.known = compile(
@@ -195,7 +206,7 @@ class _Statements:
         self.taken = compile(
             lines.where(with_it & (Change.seq < ANY)).order_by(Change.seq.desc()).limit(AT_ONCE)
         )
-        newest_first = here.where(Change.seq < ANY).order_by(Change.seq.desc())
+        newest_first = here.where(Change.seq < ANY, by_somebody).order_by(Change.seq.desc())
         self.history = compile(newest_first.limit(1))
         self.history_of = compile(newest_first.where(Change.item_id == ANY).limit(1))
         newest = (
@@ -243,6 +254,13 @@ class _Statements:
             .limit(1)
         )
         self.prune = compile(Change.delete().where(Change.seq <= ANY))
+        self.space = compile(Spacing.insert({f: ANY for f in Spacing._meta.sorted_fields}))
+        self.spacings = compile(
+            Spacing.select(Spacing.keys)
+            .where(Spacing.project == ANY, Spacing.parent == ANY, Spacing.seq > ANY)
+            .order_by(Spacing.seq)
+        )
+        self.prune_spacings = compile(Spacing.delete().where(Spacing.seq <= ANY))
 
 
 class Journal:
@@ -312,9 +330,12 @@ class Journal:
         """The changes of an item after ``seq``, newest first. What lies before a line that
         cannot be read counts as forgotten."""
         found: list[Later] = []
-        for fields, user, device, *rest in self._execute(self._sql.later, (id, seq, MOST_LATER)):
+        for line in self._execute(self._sql.later, (id, seq, MOST_LATER)):
+            fields, user, device, seen, previous, at, action, root, number = line
+            room = action == "update" and root != number
             try:
-                found.append(Later(_diff(fields), Author(user, device), *rest))
+                author = Author(user, device)
+                found.append(Later(_diff(fields), author, seen, previous, at, room))
             except ValueError as error:
                 log.warning("a change of item %d cannot be read: %s", id, error)
                 break
@@ -335,7 +356,10 @@ class Journal:
 
     def authors_since(self, id: int, seq: int) -> list[Author]:
         """Who has changed an item after ``seq``."""
-        return [Author(*found) for found in self._execute(self._sql.authors, (id, seq)).fetchall()]
+        return [
+            Author(*found)
+            for found in self._execute(self._sql.authors, (id, seq, "update")).fetchall()
+        ]
 
     def taken(self, project: str, root: int) -> int:
         """How many items a delete took with the one that it was asked for."""
@@ -357,9 +381,9 @@ class Journal:
         """Changes before number ``before``, newest first, of all items or of one: up to
         ``limit``, and fewer where they are large. None means that there are none."""
         if item is None:
-            found = self._execute(self._sql.history, (project, before, limit))
+            found = self._execute(self._sql.history, (project, before, "update", limit))
         else:
-            found = self._execute(self._sql.history_of, (project, before, item, limit))
+            found = self._execute(self._sql.history_of, (project, before, "update", item, limit))
         changes: list[Committed] = []
         size = 0
         for line in found:
@@ -440,7 +464,18 @@ class Journal:
         last = max(whole, default=expired[0][1])
         # When all are forgotten, their numbers are not to be given again.
         self._execute(self._sql.count, (self.seq(),))
+        self._execute(self._sql.prune_spacings, (last,))
         return int(self._execute(self._sql.prune, (last,)).rowcount)
+
+    def space(self, project: str, seq: int, parent: int, old: list[str], new: list[str]) -> None:
+        """Note that neighbours were spaced anew, for change ``seq``."""
+        keys = orjson.dumps([old, new]).decode()
+        self._execute(self._sql.space, (seq, project, parent, keys))
+
+    def spacings(self, project: str, parent: int, since: int) -> Iterator[list[list[str]]]:
+        """The keys before and after of what was spaced anew since a change, oldest first."""
+        for (keys,) in self._execute(self._sql.spacings, (project, parent, since)).fetchall():
+            yield orjson.loads(keys)
 
     def _one(self, sql: str, *params: Any) -> Any:
         return self._execute(sql, params).fetchone()

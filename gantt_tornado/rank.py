@@ -3,8 +3,9 @@
 A key is a word over base 62 whose plain string order is the order of the rows. Its
 first letter says how many digits its whole part has (`a` one, `b` two, …; `Z` one
 below zero, `Y` two, …), so that rows appended for years keep short keys; a fraction
-follows where two neighbours leave no whole number between them. No row but the moved
-one ever changes its key, so two people who drag rows at once disturb nobody else.
+follows where two neighbours leave no whole number between them. As long as a key is not
+long, no row but the moved one changes its own, so two people who drag rows at once disturb
+nobody else.
 
 The scheme is the one known as fractional indexing.
 """
@@ -15,6 +16,8 @@ DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUE = {digit: value for value, digit in enumerate(DIGITS)}
 _BASE = len(DIGITS)
 _FIRST = "a0"
+#: Characters of a key from which on its neighbours are spaced anew.
+LONG = 32
 
 
 def between(before: str | None, after: str | None) -> str:
@@ -35,6 +38,25 @@ def between(before: str | None, after: str | None) -> str:
         return whole + _midpoint(fraction, after_fraction)
     raised = _step(whole, +1)
     return raised if raised < after else whole + _midpoint(fraction, None)
+
+
+def spread(before: str | None, after: str | None, count: int) -> list[str]:
+    """So many keys between two others, about evenly apart."""
+    keys: list[str] = []
+    if after is None:
+        for _ in range(count):
+            before = between(before, None)
+            keys.append(before)
+        return keys
+    if before is None:
+        for _ in range(count):
+            after = between(None, after)
+            keys.append(after)
+        return keys[::-1]
+    if not count:
+        return keys
+    half, middle = count // 2, between(before, after)
+    return [*spread(before, middle, half), middle, *spread(middle, after, count - half - 1)]
 
 
 def _above(key: str) -> str:

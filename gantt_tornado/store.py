@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -48,6 +49,11 @@ LINK: Final = ENTITIES["link"]
 LOOKED_AT: Final = 64
 #: The same for lines of the journal.
 LINES_READ: Final = 8
+#: Rows that are spaced anew where a key would be long, if that saves so many characters.
+NEIGHBOURS: Final = 64
+WORTHWHILE: Final = 8
+#: Stands behind all keys.
+_END: Final = "~"
 #: Changes among which others' moves are looked for where a task would stand below itself.
 LAST_MOVES: Final = 5_000
 #: Milliseconds within which a page may not have heard of a change when it writes.
@@ -132,6 +138,11 @@ class _Rules:
             .order_by(Task.sortorder)
             .limit(1)
         )
+        key = Task.select(Task.id, Task.sortorder)
+        key_above = key.where(around & (Task.sortorder < ""))
+        key_below = key.where(around & (Task.sortorder > ""))
+        self.rows_above = compile(key_above.order_by(Task.sortorder.desc()).limit(1))
+        self.rows_below = compile(key_below.order_by(Task.sortorder).limit(1))
         self.taken = compile(Task.select(Task.id).where(around & (Task.sortorder == "")).limit(1))
         others = Link.id != ANY
         self.twins = compile(
@@ -241,11 +252,13 @@ class Store:
             state["sortorder"] = place or self._end_of(project, state["parent"])
             if edit.target:
                 state["target"] = edit.target
+        room = self._make_room(entity, project, None, state, author)
         change = self._save(
             entity, project, None, state, merge.diff({}, state), author, request=request
         )
         differs = _differs(edit, state)
-        return Outcome(entity, change.id, author, (change,), change.item, differs, wire=change.wire)
+        changes = (*room, change)
+        return Outcome(entity, change.id, author, changes, change.item, differs, wire=change.wire)
 
     def _inserted(self, entity: Entity, project: str, id: int, author: Author) -> Outcome:
         """The outcome of an insert that has been made already."""
@@ -311,6 +324,7 @@ class Store:
         dropped = self._drop_overtaken(entity, project, row, state, edit.rev, author)
         if entity.ordered:
             state |= self._moved(project, row, state, edit.target if moves else "")
+        room = self._make_room(entity, project, row, state, author)
         diff = merge.diff(row.state, state)
         if moves:
             # Also where it is the same neighbour again: the next resend of it is stale.
@@ -325,7 +339,8 @@ class Store:
             entity, project, row, state, diff, author, seen=edit.rev or 0, dropped=dropped
         )
         differs = differs or bool(dropped)
-        return Outcome(entity, id, author, (change,), change.item, differs, change.wire, dropped)
+        changes = (*room, change)
+        return Outcome(entity, id, author, changes, change.item, differs, change.wire, dropped)
 
     def _drop_overtaken(
         self,
@@ -369,6 +384,8 @@ class Store:
         change = self.journal.line(project, seq)
         if change is None:
             raise NotFound("This change is not in the journal (any more).")
+        if change.makes_room:
+            raise Conflict("This row only made room for another: nobody has changed it.")
         if change.action == "update":
             return self._undo_update(change, author)
         if change.action == "add":
@@ -387,7 +404,7 @@ class Store:
         fields = merge.whole(change.fields) & (row.state.keys() | change.fields.keys())
         for each in later:
             overlap = fields & merge.whole(each.fields)
-            if overlap and author.is_other_than(each.author):
+            if overlap and not each.makes_room and author.is_other_than(each.author):
                 who, what = each.author.user or "Somebody", ", ".join(sorted(overlap))
                 raise Conflict(f"{who} has changed this since: {what}.")
         history = [*((each.fields, False) for each in later), (change.fields, False)]
@@ -396,6 +413,7 @@ class Store:
         state = {**row.state, **{field: before.get(field) for field in fields}}
         state = entity.sound(state, self._calendar)
         if entity.ordered and "sortorder" in fields:
+            self._follow_spacings(project, state, change.seq)
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], row.id)
         self._check_changed(entity, project, row, state, author, change.seq)
         diff = merge.diff(row.state, state)
@@ -470,6 +488,7 @@ class Store:
         if entity is LINK:
             self._check_twins(gone.id, state, author)
         if entity.ordered:
+            self._follow_spacings(project, state, gone.seq)
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], gone.id)
         return self._save(entity, project, None, state, merge.diff({}, state), author, gone.id)
 
@@ -696,6 +715,59 @@ class Store:
         found = self._one(self._sql.below, project, parent, id, sortorder, 1)
         return rank.between(sortorder, found[0] if found else None)
 
+    def _make_room(
+        self, entity: Entity, project: str, row: Row | None, state: State, author: Author
+    ) -> list[Committed]:
+        """Space neighbours anew where a row would get a long key, and give it a short one.
+
+        Their changes belong to its own, which has to be recorded next.
+        """
+        if not entity.ordered:
+            return []
+        key = state["sortorder"]
+        if len(key) <= rank.LONG or (row and row.state["sortorder"] == key):
+            return []
+        around = (project, state["parent"], row.id if row else 0, key, NEIGHBOURS // 2 + 1)
+        above = self._execute(self._sql.rows_above, around).fetchall()[::-1]
+        below = self._execute(self._sql.rows_below, around).fetchall()
+        low = above.pop(0)[1] if len(above) > NEIGHBOURS // 2 else None
+        high = below.pop()[1] if len(below) > NEIGHBOURS // 2 else None
+        rows = [*above, *below]
+        keys = rank.spread(low, high, len(rows) + 1)
+        if max(map(len, keys)) > len(key) - WORTHWHILE or self._left < len(rows):
+            return []
+        if row and row.state["sortorder"] in keys:
+            # It has this key until its own change.
+            at = keys.index(row.state["sortorder"])
+            keys[at] = rank.between(keys[at], keys[at + 1] if at + 1 < len(keys) else high)
+        state["sortorder"] = keys.pop(len(above))
+        moved = [(id, old, new) for (id, old), new in zip(rows, keys, strict=True) if old != new]
+        root = self.journal.seq() + len(moved) + 1
+        olds = [low or "", *(old for _, old in rows), high or _END]
+        self.journal.space(project, root, state["parent"], olds, [olds[0], *keys, olds[-1]])
+        # No two may have one key, nor change their places on the way.
+        down = [each for each in moved if each[2] < each[1]]
+        up = [each for each in reversed(moved) if each[2] > each[1]]
+        changes = []
+        for id, old, new in up + down:
+            self._spend(1)
+            found = self._find(TASK, project, id)
+            diff = {"sortorder": [old, new]}
+            spaced = {**found.state, "sortorder": new}
+            changes.append(self._save(TASK, project, found, spaced, diff, author, root=root))
+        return changes
+
+    def _follow_spacings(self, project: str, state: State, since: int) -> None:
+        """Bring a key of an earlier day to where its neighbours are now."""
+        key = state["sortorder"]
+        for old, new in self.journal.spacings(project, state["parent"], since):
+            if old[0] < key < old[-1]:
+                at = bisect_right(old, key)
+                low, high = new[at - 1], new[at]
+                if not low < key < high:
+                    key = rank.between(low or None, None if high == _END else high)
+        state["sortorder"] = key
+
     def _end_of(self, project: str, parent: int) -> str:
         return rank.between(self._one(self._sql.last, project, parent)[0], None)
 
@@ -775,6 +847,7 @@ class Store:
         request: str = "",
         seen: int = 0,
         dropped: State | None = None,
+        root: int = 0,
     ) -> Committed:
         """Write a row and its line in the journal. A new item has its change's number
         for an id, unless it had one before it was deleted."""
@@ -794,7 +867,7 @@ class Store:
         item = entity.encode(id, seq, state, self._calendar)
         change = Committed(
             seq,
-            seq,
+            root or seq,
             project,
             entity,
             id,

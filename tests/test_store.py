@@ -4,16 +4,18 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gantt_tornado import rank
 from gantt_tornado.dates import ISO, Calendar
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, TooLarge
-from gantt_tornado.journal import MOST_LATER, Author
+from gantt_tornado.journal import MOST_LATER, NOBODY, Author
 from gantt_tornado.plan import Plan
 from gantt_tornado.store import LATELY, LINES_READ, LINK, LOOKED_AT, TASK, Outcome
 from tests.support import ALICE, BOB, DATES, Driven, value
@@ -1277,3 +1279,81 @@ def test_climbing_what_was_deleted_counts_as_rows(plan: Driven) -> None:
     with pytest.raises(TooLarge):
         plan.insert("task", {**DATES, "parent": below}, ALICE)
     assert plan.ids("task") == end == [top]
+
+
+def longest_key(plan: Driven) -> int:
+    return max(len(row.state["sortorder"]) for row in plan.store.rows(ENTITIES["task"]))
+
+
+def drop(plan: Driven, target: str) -> dict[str, Any]:
+    """By a page that has seen all."""
+    return {"target": target, "_rev": plan.plan.seq}
+
+
+def between_two(plan: Driven, drops: int, author: Author = NOBODY) -> list[int]:
+    """Each is dropped directly below the first: the keys at its side grow longer."""
+    ids = [plan.task() for _ in range(4)]
+    for number in range(drops):
+        plan.update("task", ids[1 + number % 2], drop(plan, f"next:{ids[0]}"), author)
+    return ids
+
+
+def test_keys_stay_short_however_often_rows_are_dropped_at_one_place(plan: Driven) -> None:
+    ids = between_two(plan, 4000)
+    assert plan.branch() == [ids[0], ids[2], ids[1], ids[3]]
+    assert longest_key(plan) <= 33
+
+
+def test_the_plan_has_the_order_that_is_stored_when_neighbours_made_room(plan: Driven) -> None:
+    between_two(plan, 400)
+    tasks = orjson.loads(b"".join(plan.plan.load()))["tasks"]
+    assert [task["id"] for task in tasks] == plan.branch()
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans()), max_size=60))
+def test_an_order_is_that_of_a_list_when_neighbours_make_room(
+    drops: list[tuple[int, int, bool]],
+) -> None:
+    plan = Driven()
+    with mock.patch.object(rank, "LONG", 2), mock.patch("gantt_tornado.store.WORTHWHILE", 0):
+        rows = [plan.task() for _ in range(10)]
+        ids = list(rows)
+        for moved, beside, below in drops:
+            if moved == beside:
+                continue
+            row, other = rows[moved], rows[beside]
+            plan.update("task", row, drop(plan, f"next:{other}" if below else f"{other}"))
+            ids.remove(row)
+            ids.insert(ids.index(other) + below, row)
+    assert plan.branch() == ids
+    assert [t["id"] for t in orjson.loads(b"".join(plan.plan.load()))["tasks"]] == ids
+    plan.close()
+
+
+def test_neighbours_that_made_room_are_in_nobodys_history(plan: Driven) -> None:
+    ids = between_two(plan, 400)
+    history = plan.store.journal.history(DEFAULT_PROJECT, 1 << 60, 1000, ids[3])
+    assert [each.action for each in history] == ["add"]
+
+
+def test_room_that_was_made_stands_in_no_undos_way(plan: Driven) -> None:
+    ids = [plan.task() for _ in range(4)]
+    bob = Author("Bob")
+    moved = plan.update("task", ids[3], {"target": f"{ids[0]}"}, bob).changes[-1].seq
+    for number in range(400):
+        plan.update("task", ids[1 + number % 2], drop(plan, f"next:{ids[0]}"))
+    assert plan.plan.touched(ids[3]) > moved
+    plan.undo(moved, bob)
+    assert plan.branch() == [ids[0], ids[2], ids[1], ids[3]]
+
+
+def test_a_deleted_row_comes_back_between_neighbours_that_made_room_since(plan: Driven) -> None:
+    ids = between_two(plan, 2)
+    gone = plan.delete("task", ids[1]).changes[-1].seq
+    extra = plan.task()
+    for number in range(400):
+        plan.update("task", (ids[3], extra)[number % 2], drop(plan, f"next:{ids[2]}"))
+    before = plan.branch()
+    plan.undo(gone)
+    assert [id for id in plan.branch() if id != ids[1]] == before
+    assert plan.branch()[-1] == ids[1]
