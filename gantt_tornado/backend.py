@@ -24,7 +24,7 @@ from gantt_tornado.callbacks import Callbacks, OnChange
 from gantt_tornado.config import Config
 from gantt_tornado.conversion import convert
 from gantt_tornado.database import Database
-from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Edit, Entity
+from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Edit, Entity, is_word
 from gantt_tornado.errors import BadRequest, GanttError, NotFound, TooLarge, Unavailable
 from gantt_tornado.hub import Event, Hub, Listener, framed
 from gantt_tornado.inserts import NEW, Inserts
@@ -304,7 +304,8 @@ class Backend:
     ) -> Outcome | GanttError:
         """On the writer's thread."""
         ours = saved.get(write.id) or protocol.number(write.id) or 0
-        own = {field: saved.get(str(write.fields.get(field))) for field in kind.references}
+        named = {field: write.fields.get(field) for field in kind.references}
+        own = {field: saved.get(str(id)) for field, id in named.items() if is_word(id)}
         fields = {**write.fields, **{field: id for field, id in own.items() if id}}
         try:
             if write.action not in ACTIONS:

@@ -136,6 +136,11 @@ class Counter(Model):
     seq = BigIntegerField()
 
 
+def is_word(value: object) -> bool:
+    """Whether a value of JSON can spell an id. What is nested has no end that ``str`` finds."""
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
 def is_name(name: object) -> bool:
     """Whether a field may be called so."""
     if type(name) is not str or len(name) > LONGEST_NAME:
@@ -223,6 +228,8 @@ def _reference(value: Any) -> Any:
     """An id. One that is no number is a row that the client has not saved yet."""
     if value is None or value == "":
         return 0
+    if isinstance(value, bool):
+        raise ValueError("an id is no boolean")
     number = protocol.number(value) if isinstance(value, str) else None
     return value if number is None else number
 
@@ -365,8 +372,8 @@ class Entity:
             for key, value in values.items()
             if value is not None or key not in merge.DATES
         }
-        target = sent.get("target") if self.ordered else None
-        return Edit(values, _rev(sent.get("_rev")), "" if target is None else str(target))
+        target = _target(sent.get("target")) if self.ordered else ""
+        return Edit(values, _rev(sent.get("_rev")), target)
 
     def sound(self, state: State, calendar: Calendar) -> State:
         """A stored item without what no writer may send any more, and a page could not draw:
@@ -443,6 +450,14 @@ def _unpacked(value: Any) -> Any:
         return orjson.loads(value)
     except orjson.JSONDecodeError:
         return value
+
+
+def _target(value: Any) -> str:
+    if value is None:
+        return ""
+    if not is_word(value):
+        raise BadRequest("target: a row is named by its id")
+    return str(value)
 
 
 def _rev(value: Any) -> int | None:

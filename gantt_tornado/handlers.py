@@ -24,7 +24,7 @@ from gantt_tornado import protocol, redaction, requests
 from gantt_tornado.auth import Role, User
 from gantt_tornado.backend import ACTIONS, Backend, Write, known
 from gantt_tornado.dates import Calendar
-from gantt_tornado.entities import Entity
+from gantt_tornado.entities import Entity, is_word
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, is_gone
 from gantt_tornado.journal import Author, Committed
 from gantt_tornado.loads import WORTHWHILE
@@ -362,7 +362,8 @@ def write_of(sent: dict[str, Any]) -> Write:
     data = sent.get("data", {})
     if not isinstance(data, dict):
         raise BadRequest("data is not a JSON object.")
-    return Write(str(sent.get("action")), str(sent.get("id", "")), data)
+    action, id = (sent.get(name) for name in ("action", "id"))
+    return Write(action if isinstance(action, str) else "", str(id) if is_word(id) else "", data)
 
 
 def writes_of(

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 import orjson
 from tornado import web, websocket
 
-from gantt_tornado import protocol
+from gantt_tornado import protocol, requests
 from gantt_tornado.acks import page_url
 from gantt_tornado.auth import Role
 from gantt_tornado.backend import Backend
@@ -24,7 +24,7 @@ from gantt_tornado.hub import Send
 from gantt_tornado.outlet import Outlet
 from gantt_tornado.protocol import Call, Subscribe, Unsubscribe
 from gantt_tornado.requests import LONGEST_DEVICE, check_same_origin, is_ours
-from gantt_tornado.rpc import refused
+from gantt_tornado.rpc import MOST_ANSWERED, refused
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +86,9 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         return super().error_body(status, error)
 
     async def post(self) -> None:
-        try:
-            calls = orjson.loads(self.body.read())
-        except orjson.JSONDecodeError as error:
-            raise BadRequest(f"The body is not JSON: {error}.") from None
-        if not isinstance(calls, list):
-            raise BadRequest("The body is not a list of calls.")
+        calls = await requests.beside(self.body.read(), requests.read_list)
+        if len(calls) > MOST_ANSWERED:
+            raise BadRequest(f"There are more than {MOST_ANSWERED} calls in it.")
         assert self.user is not None
         self.answer(orjson.dumps(await self.backend.services.call(calls, self.user)))
 
@@ -161,6 +158,9 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
     async def _call(self, calls: list[Any]) -> None:
         """Begin to carry out calls, beside whatever else the page says: a slow one would
         hold up its pongs, and the page would be taken for dead."""
+        if len(calls) > MOST_ANSWERED:
+            log.debug("ignored a frame of %d calls", len(calls))
+            return
         if len(self._calls) >= MOST_UNDER_WAY:
             self._answer(refused(calls, "too many calls are under way"))
             return
@@ -250,7 +250,9 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         self.close(protocol.TRY_AGAIN_LATER, "Reading too slowly")
 
     def _upgrades(self) -> bool:
-        return self.request.headers.get("Upgrade", "").lower() == "websocket"
+        # With any other verb there is no socket, and so nothing but the usual questions.
+        upgrade = self.request.headers.get("Upgrade", "").lower()
+        return self.request.method == "GET" and upgrade == "websocket"
 
 
 def _since(text: str) -> int | None:

@@ -318,16 +318,32 @@ def read_json(body: bytes) -> dict[str, Any]:
     Raises:
         BadRequest: it is none.
     """
-    _check_containers(body)
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from None
+    value = _loads(body)
     if not isinstance(value, dict):
         raise BadRequest("The body is not a JSON object.")
     if len(value) > MOST_FIELDS:
         raise BadRequest(f"There are more than {MOST_FIELDS} fields in it.")
     return value
+
+
+def read_list(body: bytes) -> list[Any]:
+    """A list in JSON.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    value = _loads(body)
+    if not isinstance(value, list):
+        raise BadRequest("The body is not a list of calls.")
+    return value
+
+
+def _loads(body: bytes) -> Any:
+    _check_containers(body)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from None
 
 
 def read_form(body: bytes) -> dict[str, str]:

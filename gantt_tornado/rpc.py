@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 #: Calls in one frame. The client sends what gathered in a tick; a script may try more.
 MOST_CALLS: Final = 100
+#: Calls in one frame that are answered each, if only with a refusal. A script that sends more
+#: is not answered at all: to tell it half a million times would hold up everybody.
+MOST_ANSWERED: Final = 1000
 #: Characters of an unknown method's name in the answer.
 LONGEST_NAME: Final = 100
 
@@ -69,16 +72,18 @@ class Services:
     async def _one(self, call: Any, user: User) -> dict[str, Any]:
         if not isinstance(call, dict):
             return _failed(call, "a call is an object")
-        method = self._methods.get(str(call.get("name")))
+        name = call.get("name")
         args = call.get("args", [])
-        if method is None or not isinstance(args, list):
-            return _failed(call, f"no such method: {str(call.get('name'))[:LONGEST_NAME]}")
+        if not isinstance(name, str) or not isinstance(args, list) or name not in self._methods:
+            called = name[:LONGEST_NAME] if isinstance(name, str) else "it has no name"
+            return _failed(call, f"no such method: {called}")
+        method = self._methods[name]
         try:
             data = method(user, *args)
             if inspect.isawaitable(data):
                 data = await data
-            # Else what is no JSON would fail the answers to all calls of the frame.
-            orjson.dumps(data)
+            # Else what is no JSON, or too deep, would fail the answers to all calls of the frame.
+            orjson.dumps({"body": [{"data": data}]})
         except GanttError as error:
             return _failed(call, error.message)
         except asyncio.CancelledError:
@@ -88,9 +93,9 @@ class Services:
             # Something that the method waited for was cancelled, not the method.
             return _failed(call, "the call failed")
         except Exception:
-            log.exception("the remote call %s failed", call.get("name"))
+            log.exception("the remote call %s failed", name)
             return _failed(call, "the call failed")
-        return {"id": call.get("id", ""), "data": data, "error": ""}
+        return {"id": _id(call), "data": data, "error": ""}
 
 
 def refused(calls: list[Any], why: str) -> list[dict[str, Any]]:
@@ -99,5 +104,10 @@ def refused(calls: list[Any], why: str) -> list[dict[str, Any]]:
 
 
 def _failed(call: Any, why: str) -> dict[str, Any]:
+    return {"id": _id(call), "data": None, "error": why}
+
+
+def _id(call: Any) -> str | int | float:
+    # Anything nested could be too deep to be told again.
     id = call.get("id", "") if isinstance(call, dict) else ""
-    return {"id": id, "data": None, "error": why}
+    return id if isinstance(id, str | int | float) else ""

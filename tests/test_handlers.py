@@ -28,6 +28,11 @@ WRITES = [
 OPTIONAL = ["resource", "assignment", "baseline"]
 
 
+def deep(text, *names):
+    """JSON with lists at ``@`` as deep as a body may have them, and Python cannot print them."""
+    return (text % names).replace("@", "[" * 1000 + "]" * 1000).encode()
+
+
 def is_error(answer, status):
     """Whether the stock client takes the row for refused, and a person learns why."""
     body = answer.json
@@ -380,6 +385,11 @@ class TestRefusals:
             ("open", "perhaps"),
             ("parent", 1.5),
             ("parent", [1]),
+            ("parent", True),
+            ("parent", False),
+            ("target", True),
+            ("target", [7]),
+            ("target", {"id": 7}),
         ],
     )
     async def test_a_value_that_the_field_cannot_hold_is_named(self, gantt, field, value):
@@ -470,6 +480,31 @@ class TestRefusals:
         body = b'{"start_date":"2030-01-07","duration":1,"custom":' + nested + b"}"
         sender = gantt.having(Content_Type="application/json")
         assert is_error(await sender.post("/data/task", body), 400)
+
+    @pytest.mark.parametrize("field", ["target", "parent", "text", "start_date", "progress"])
+    async def test_a_declared_field_too_deep_to_be_read(self, gantt, field):
+        task = await gantt.add("task")
+        body = deep('{"%s":@}', field)
+        sender = gantt.having(Content_Type="application/json")
+        for answer in (
+            await sender.post("/data/task", body),
+            await sender.put(f"/data/task/{task['id']}", body),
+        ):
+            assert is_error(answer, 400)
+
+    @pytest.mark.parametrize("field", ["id", "action"])
+    async def test_in_mode_json_an_id_or_an_action_too_deep_to_be_read(self, gantt, field):
+        body = deep('{"data":{},"%s":@}', field)
+        sender = gantt.having(Content_Type="application/json")
+        assert is_error(await sender.post("/data?gantt_mode=tasks", body), 400)
+
+    @pytest.mark.parametrize("field", ["target", "parent"])
+    async def test_of_a_batch_a_row_with_a_field_too_deep_to_be_read(self, gantt, field):
+        task = await gantt.add("task")
+        row = {"data": {field: None}, "action": "updated", "id": task["id"]}
+        body = orjson.dumps(row).replace(b"null", deep("@"))
+        sender = gantt.having(Content_Type="application/json")
+        assert is_error(await sender.post("/data?gantt_mode=tasks", body), 400)
 
     @pytest.mark.parametrize("type", ["4", "-1", "", "x", "<b>"])
     async def test_a_link_of_no_known_type(self, gantt, type):

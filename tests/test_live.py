@@ -14,6 +14,7 @@ from tornado.websocket import WebSocketClosedError
 from gantt_tornado import Role, User
 from gantt_tornado.backend import AT_ONCE
 from gantt_tornado.live import MOST_UNDER_WAY
+from gantt_tornado.rpc import MOST_ANSWERED
 
 pytestmark = pytest.mark.gen_test
 
@@ -431,6 +432,24 @@ class TestCalls:
     async def test_nobody_posts_without_a_token(self, gantt):
         answer = await gantt.anonymous().post("/api/v1", [self.call("who")])
         assert (answer.status, answer.body) == FORBIDDEN
+
+    @pytest.mark.parametrize("token", ["", "wrong"])
+    async def test_nobody_posts_without_a_token_as_if_to_open_a_socket(self, backend, gantt, token):
+        called = []
+        backend.services.add("who.else", called.append)
+        sender = gantt.having(Remote_Token=token, Upgrade="websocket")
+        answer = await sender.post("/api/v1", [self.call("else")])
+        assert (answer.status, answer.body, called) == (*FORBIDDEN, [])
+
+    async def test_a_script_with_more_calls_than_are_answered_is_refused_at_once(self, gantt):
+        assert (await gantt.post("/api/v1", [1] * (MOST_ANSWERED + 1))).status == 400
+        assert len((await gantt.post("/api/v1", [1] * MOST_ANSWERED)).json) == MOST_ANSWERED
+
+    async def test_a_frame_with_more_calls_than_are_answered_is_ignored(self, listen):
+        socket = await listen("news")
+        await socket.send({"action": "call", "body": [1] * (MOST_ANSWERED + 1)})
+        (answer,) = await socket.call(self.call("who"))
+        assert not answer["error"]
 
     async def test_a_page_of_another_host_may_not_post(self, gantt):
         sender = gantt.having(Origin="https://evil.example")

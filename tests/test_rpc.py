@@ -94,6 +94,26 @@ def test_a_result_that_is_not_json_harms_no_other(services: Services) -> None:
     assert (bool(answers[0]["error"]), answers[1]["data"]) == (True, 2)
 
 
+#: As deep as a request may have it.
+DEEP = orjson.loads(b"[" * 1000 + b"]" * 1000)
+
+
+@pytest.mark.parametrize("odd", [{"id": DEEP}, {"name": DEEP}, {"name": "math.add", "args": DEEP}])
+def test_what_is_too_deep_harms_no_other(services: Services, odd: Any) -> None:
+    calls = [odd, {"id": "2", "name": "math.add", "args": [1, 1]}]
+    answers = orjson.loads(protocol.result(call(services, *calls)))["body"]
+    assert (bool(answers[0]["error"]), answers[1]["data"]) == (True, 2)
+
+
+@pytest.mark.parametrize("depth", range(240, 256))
+def test_a_result_that_is_too_deep_for_a_frame_harms_no_other(
+    services: Services, depth: int
+) -> None:
+    services.add("odd.one", lambda user: orjson.loads(b"[" * depth + b"]" * depth))
+    calls = [{"id": "1", "name": "odd.one"}, {"id": "2", "name": "math.add", "args": [1, 1]}]
+    assert orjson.loads(protocol.result(call(services, *calls)))["body"][1]["data"] == 2
+
+
 def test_what_failed_is_told_to_the_log_alone(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
