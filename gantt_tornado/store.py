@@ -488,7 +488,9 @@ class Store:
         if entity is LINK:
             self._check_twins(gone.id, state, author)
         if entity.ordered:
-            self._follow_spacings(project, state, gone.seq)
+            if state["parent"] not in restored:
+                # Below one that comes back with it, no neighbours have been spaced anew.
+                self._follow_spacings(project, state, gone.seq)
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], gone.id)
         return self._save(entity, project, None, state, merge.diff({}, state), author, gone.id)
 

@@ -1285,6 +1285,30 @@ def longest_key(plan: Driven) -> int:
     return max(len(row.state["sortorder"]) for row in plan.store.rows(ENTITIES["task"]))
 
 
+def sortorders(plan: Driven) -> list[str]:
+    return sorted(row.state["sortorder"] for row in plan.store.rows(ENTITIES["task"]))
+
+
+@contextlib.contextmanager
+def short_keys() -> Iterator[None]:
+    """Neighbours make room wherever a key has a fraction."""
+    with mock.patch.object(rank, "LONG", 2), mock.patch("gantt_tornado.store.WORTHWHILE", 0):
+        yield
+
+
+def made_room(plan: Driven) -> tuple[list[int], Outcome]:
+    """Three rows, and what another did that came behind the first."""
+    ids = [plan.task() for _ in range(3)]
+    with short_keys():
+        return ids, plan.insert("task", {**DATES, "target": f"next:{ids[0]}"}, ALICE)
+
+
+def made_room_at(plan: Driven, above: int, dropped: list[int]) -> None:
+    """Drop rows directly below another in turn, until neighbours have made room."""
+    for number in range(400):
+        plan.update("task", dropped[number % 2], drop(plan, f"next:{above}"))
+
+
 def drop(plan: Driven, target: str) -> dict[str, Any]:
     """By a page that has seen all."""
     return {"target": target, "_rev": plan.plan.seq}
@@ -1315,7 +1339,7 @@ def test_an_order_is_that_of_a_list_when_neighbours_make_room(
     drops: list[tuple[int, int, bool]],
 ) -> None:
     plan = Driven()
-    with mock.patch.object(rank, "LONG", 2), mock.patch("gantt_tornado.store.WORTHWHILE", 0):
+    with short_keys():
         rows = [plan.task() for _ in range(10)]
         ids = list(rows)
         for moved, beside, below in drops:
@@ -1331,9 +1355,17 @@ def test_an_order_is_that_of_a_list_when_neighbours_make_room(
 
 
 def test_neighbours_that_made_room_are_in_nobodys_history(plan: Driven) -> None:
-    ids = between_two(plan, 400)
-    history = plan.store.journal.history(DEFAULT_PROJECT, 1 << 60, 1000, ids[3])
-    assert [each.action for each in history] == ["add"]
+    ids, _ = made_room(plan)
+    lines = [plan.store.journal.history(DEFAULT_PROJECT, 1 << 60, 99, id) for id in ids]
+    assert [[each.action for each in line] for line in lines] == [["add"]] * 3
+    assert [action for _, action, _, _ in plan.journal()] == ["add"] * 4
+
+
+def test_neighbours_that_made_room_were_worked_on_by_nobody(plan: Driven) -> None:
+    ids, _ = made_room(plan)
+    assert plan.store.journal.authors_since(ids[1], ids[1]) == []
+    plan.undo(ids[1], BOB)
+    assert ids[1] not in plan.branch()
 
 
 def test_room_that_was_made_stands_in_no_undos_way(plan: Driven) -> None:
@@ -1357,3 +1389,57 @@ def test_a_deleted_row_comes_back_between_neighbours_that_made_room_since(plan: 
     plan.undo(gone)
     assert [id for id in plan.branch() if id != ids[1]] == before
     assert plan.branch()[-1] == ids[1]
+
+
+def test_undo_of_a_row_that_only_made_room_is_refused(plan: Driven) -> None:
+    _, outcome = made_room(plan)
+    before = plan.branch()
+    with pytest.raises(Conflict, match="only made room"):
+        plan.undo(outcome.changes[0].seq)
+    assert plan.branch() == before
+
+
+def test_a_row_that_left_for_another_branch_comes_back_between_the_same_neighbours(
+    plan: Driven,
+) -> None:
+    ids = [plan.task() for _ in range(5)]
+    moved = plan.update("task", ids[2], {"parent": ids[4]}, ALICE).changes[-1].seq
+    made_room_at(plan, ids[0], [ids[1], plan.task()])
+    plan.undo(moved, ALICE)
+    assert [id for id in plan.branch() if id in ids and id != ids[1]] == [ids[0], *ids[2:]]
+
+
+def test_rows_that_come_back_below_their_parent_stand_as_they_did(plan: Driven) -> None:
+    top = plan.task()
+    ids = [plan.task(parent=top) for _ in range(4)]
+    first = plan.delete("task", top).changes[-1].seq
+    plan.undo(first)
+    made_room_at(plan, ids[0], ids[1:3])
+    plan.delete("task", top)
+    plan.undo(first)
+    assert plan.branch(top) == ids
+
+
+def test_a_delete_that_is_undone_asks_once_where_neighbours_made_room(plan: Driven) -> None:
+    top = plan.task()
+    for _ in range(9):
+        plan.task(parent=top)
+    gone = plan.delete("task", top).changes[-1].seq
+    with mock.patch.object(plan.store.journal, "spacings", return_value=iter(())) as asked:
+        plan.undo(gone)
+    assert asked.call_count == 1
+
+
+def test_neighbours_that_go_down_never_get_a_key_that_another_still_has(plan: Driven) -> None:
+    first, *ids = [plan.task() for _ in range(5)]
+    plan.delete("task", first)
+    with short_keys():
+        new = plan.task(target=f"next:{ids[2]}")
+    assert plan.branch() == [*ids[:3], new, ids[3]]
+    assert sortorders(plan) == ["a0", "a1", "a2", "a3", "a4"]
+
+
+def test_neighbours_that_go_up_never_get_a_key_that_another_still_has(plan: Driven) -> None:
+    ids, outcome = made_room(plan)
+    assert plan.branch() == [ids[0], outcome.id, *ids[1:]]
+    assert sortorders(plan) == ["a0", "a1", "a2", "a3"]
