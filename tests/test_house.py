@@ -173,18 +173,57 @@ def test_each_module_has_a_module_of_tests(name: str) -> None:
     assert (ROOT / "tests" / f"test_{name}.py").is_file()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("test_*.py")), ids=lambda p: p.stem)
+# pytest says nothing of a test that it does not see.
+
+every_file = pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "tests").rglob("*.py")),
+    ids=lambda path: path.relative_to(ROOT / "tests").as_posix(),
+)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = Function | ast.ClassDef
+
+
+def defined(place: ast.AST) -> list[Definition]:
+    """What is defined in a module, a class or a function, also below an ``if``."""
+    found: list[Definition] = []
+    for node in ast.iter_child_nodes(place):
+        found += [node] if isinstance(node, Definition) else defined(node)
+    return found
+
+
+def classes(module: ast.Module) -> list[ast.ClassDef]:
+    return [node for node in ast.walk(module) if isinstance(node, ast.ClassDef)]
+
+
+def hidden_in(place: ast.AST) -> list[str]:
+    return [each.name for each in defined(place) if each.name.startswith(("test", "Test"))]
+
+
+@every_file
 def test_each_test_has_a_name_of_its_own(path: Path) -> None:
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    found = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, functions)]
-    assert len(found) == len(set(found))
+    """Of two in one place only the last is there."""
+    module = ast.parse(path.read_text())
+    for place in (module, *classes(module)):
+        names = [each.name for each in defined(place)]
+        assert sorted(names) == sorted(set(names))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda p: p.stem)
+@every_file
 def test_no_test_is_hidden_in_a_function(path: Path) -> None:
-    """pytest does not see it there, and it never runs."""
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    outer = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions)]
-    inner = [node for each in outer for node in ast.walk(each) if node is not each]
-    names = [node.name for node in inner if isinstance(node, (*functions, ast.ClassDef))]
-    assert [name for name in names if name.startswith(("test_", "Test"))] == []
+    functions = [
+        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, Function)
+    ]
+    assert [name for each in functions for name in hidden_in(each)] == []
+
+
+@every_file
+def test_no_test_is_hidden_in_a_class_that_is_not_collected(path: Path) -> None:
+    for node in classes(ast.parse(path.read_text())):
+        made = {"__init__", "__new__"} & {each.name for each in defined(node)}
+        assert (node.name.startswith("Test") and not made) or hidden_in(node) == []
+
+
+@every_file
+def test_no_test_is_hidden_in_a_file_that_is_not_collected(path: Path) -> None:
+    assert path.name.startswith("test_") or hidden_in(ast.parse(path.read_text())) == []
