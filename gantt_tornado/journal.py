@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Final
 
 import orjson
-from peewee import SQL, fn
+from peewee import SQL, TextField, fn
 
 from gantt_tornado.ages import Ages
 from gantt_tornado.database import ANY, Compile, Database
@@ -23,6 +24,11 @@ log = logging.getLogger(__name__)
 
 #: Columns that no history needs.
 _UNREAD: Final = ("project", "seen", "previous", "request")
+#: The last millisecond of the year 9999.
+_LAST_TIME: Final = 253_402_300_799_999
+_ACTIONS: Final = ("add", "update", "delete")
+#: Lists around the fields of a change in an answer, which JSON is written only so deep with.
+_AROUND: Final = 4
 #: Lines whose times are read in one go.
 LEARNT_AT_ONCE: Final = 10_000
 #: Of so many lines one goes by age in a minute: a tenth of the journal in an hour.
@@ -157,6 +163,11 @@ class Moved:
     author: Author
 
 
+def _raw(field: Any) -> Any:
+    """A column's bytes. Those that are no UTF-8 would fail the query, and hide all lines."""
+    return field.cast("BLOB") if isinstance(field, TextField) else field
+
+
 class _Statements:
     """The SQL of the journal."""
 
@@ -167,7 +178,7 @@ class _Statements:
         self.record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
         self.later = compile(
             Change.select(
-                *(Change.fields, Change.user, Change.device),
+                *(_raw(Change.fields), _raw(Change.user), _raw(Change.device)),
                 *(Change.seen, Change.previous, Change.at),
                 *(Change.action, Change.root, Change.seq),
             )
@@ -178,7 +189,7 @@ class _Statements:
         # A row that only made room for another was changed by nobody.
         by_somebody = (Change.root == Change.seq) | (Change.action != "update")
         self.authors = compile(
-            Change.select(Change.user, Change.device)
+            Change.select(_raw(Change.user), _raw(Change.device))
             .where(Change.item_id == ANY, Change.seq > ANY, by_somebody)
             .distinct()
         )
@@ -196,7 +207,7 @@ class _Statements:
             )
         )
         self.oldest = compile(Change.select(fn.MIN(Change.seq)))
-        read = [f for f in Change._meta.sorted_fields if f.name not in _UNREAD]
+        read = [_raw(f) for f in Change._meta.sorted_fields if f.name not in _UNREAD]
         lines = Change.select(*read)
         here = lines.where(Change.project == ANY)
         self.line = compile(here.where(Change.seq == ANY))
@@ -215,7 +226,7 @@ class _Statements:
             .group_by(Change.item_id)
         )
         self.touched = compile(
-            Change.select(Change.item_id, Change.seq, Change.entity, Change.action)
+            Change.select(Change.item_id, Change.seq, _raw(Change.entity), _raw(Change.action))
             .join(newest, on=Change.seq == newest.c.seq)
             .order_by(Change.seq)
         )
@@ -236,7 +247,10 @@ class _Statements:
             .limit(1)
         )
         self.moved = compile(
-            Change.select(Change.item_id, Change.seq, Change.at, Change.user, Change.device).where(
+            Change.select(
+                *(Change.item_id, Change.seq, Change.at),
+                *(_raw(Change.user), _raw(Change.device)),
+            ).where(
                 Change.project == ANY,
                 Change.seq > ANY,
                 Change.entity == "task",
@@ -248,7 +262,7 @@ class _Statements:
             Change.select(Change.seq, Change.root, Change.at).order_by(Change.seq).limit(1)
         )
         self.latest = compile(
-            Change.select(Change.item_id, Change.entity, Change.at, Change.seq)
+            Change.select(Change.item_id, _raw(Change.entity), Change.at, Change.seq)
             .where(Change.project == ANY)
             .order_by(Change.seq.desc())
             .limit(1)
@@ -334,8 +348,9 @@ class Journal:
             fields, user, device, seen, previous, at, action, root, number = line
             room = action == "update" and root != number
             try:
-                author = Author(user, device)
-                found.append(Later(_diff(fields), author, seen, previous, at, room))
+                author = _author(user, device)
+                base, before, when = map(_integer, (seen, previous, at))
+                found.append(Later(_diff(fields), author, base, before, when, room))
             except ValueError as error:
                 log.warning("a change of item %d cannot be read: %s", id, error)
                 break
@@ -350,16 +365,15 @@ class Journal:
         """The tasks that were given another parent after ``seq``."""
         params = (project, seq, "task", "update", '%"parent":%')
         return [
-            Moved(id, number, at, Author(user, device))
+            Moved(id, number, at, _author(user, device, "replace"))
             for id, number, at, user, device in self._execute(self._sql.moved, params)
+            if type(id) is type(at) is int
         ]
 
     def authors_since(self, id: int, seq: int) -> list[Author]:
         """Who has changed an item after ``seq``."""
-        return [
-            Author(*found)
-            for found in self._execute(self._sql.authors, (id, seq, "update")).fetchall()
-        ]
+        found = self._execute(self._sql.authors, (id, seq, "update")).fetchall()
+        return [_author(user, device, "replace") for user, device in found]
 
     def taken(self, project: str, root: int) -> int:
         """How many items a delete took with the one that it was asked for."""
@@ -387,7 +401,7 @@ class Journal:
         changes: list[Committed] = []
         size = 0
         for line in found:
-            size += len(line[-2]) + len(line[-1])
+            size += sum(len(text) for text in line[-2:] if text is not None)
             if changes and size > LARGEST_PAGE:
                 break
             changes += _readable(project, [line])
@@ -397,15 +411,16 @@ class Journal:
         """The last change of each item, oldest first."""
         params = (project, "task", "update", '%"parent":%')
         reparented = dict(self._execute(self._sql.reparented, params).fetchall())
-        for id, seq, entity, action in self._execute(self._sql.touched, (project,)):
-            if entity in ENTITIES:
-                deleted = action == "delete"
-                yield id, Touched(seq, ENTITIES[entity], deleted, reparented.get(id, 0))
+        for id, seq, name, action in self._execute(self._sql.touched, (project,)):
+            entity = _entity(name)
+            if entity is not None and type(id) is int:
+                yield id, Touched(seq, entity, action == b"delete", reparented.get(id, 0))
 
     def last_parent(self, project: str, task: int) -> int:
         """Below which task a deleted one stood, 0 where that is forgotten."""
         last = self.history(project, 1 << 62, 1, task)
-        return int(last[0].fields.get("parent", (0,))[0] or 0) if last else 0
+        parent = last[0].fields.get("parent", (0,))[0] if last else 0
+        return parent if type(parent) is int else 0
 
     def lately(self, project: str, entity: Entity, since: int) -> list[Committed]:
         """The changes of an entity's items since a time, newest first; of the last some
@@ -414,7 +429,7 @@ class Journal:
         found = [
             self.line(project, seq)
             for _, name, at, seq in lines
-            if name == entity.name and at >= since
+            if _entity(name) is entity and type(at) is int and at >= since
         ]
         return [change for change in found if change is not None]
 
@@ -422,9 +437,11 @@ class Journal:
         """The items of the last changes, oldest first: of those made up to ``span``
         milliseconds before the last, but not of more than some hundred."""
         lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
-        lines = [line for line in lines if line[2] >= lines[0][2] - span]
-        items = {id: ENTITIES[name] for id, name, _, _ in reversed(lines) if name in ENTITIES}
-        return [(kind, id) for id, kind in items.items()]
+        sound = [line for line in lines if type(line[0]) is type(line[2]) is int]
+        items = {
+            id: _entity(name) for id, name, at, _ in reversed(sound) if at >= sound[0][2] - span
+        }
+        return [(kind, id) for id, kind in items.items() if kind is not None]
 
     def learn(self) -> bool:
         """Read when some more of the changes were made, see :mod:`gantt_tornado.ages`.
@@ -496,23 +513,77 @@ def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Commit
 
 
 def _committed(project: str, line: tuple[Any, ...]) -> Committed:
-    seq, root, entity, id, action, user, device, at, fields, dropped = line
-    if entity not in ENTITIES:
-        raise ValueError(f"there is no entity {entity!r}")
-    author = Author(user, device)
+    seq, root, name, id, action, user, device, at, fields, dropped = line
+    entity, done = _entity(name), _decoded(action)
+    if entity is None:
+        raise ValueError(f"there is no entity {name!r}")
+    if done not in _ACTIONS:
+        raise ValueError(f"there is no action {done!r}")
+    if any(_integer(number) <= 0 for number in (seq, root, id)):
+        raise ValueError("its numbers are none")
+    if not 0 <= _integer(at) <= _LAST_TIME:
+        raise ValueError("its time is none")
+    changed = _diff(fields)
+    _check_fields(entity, done, changed)
     return Committed(
-        *(seq, root, project, ENTITIES[entity], id, action, author, at, _diff(fields)),
-        dropped=orjson.loads(dropped) if dropped else {},
+        *(seq, root, project, entity, id, done, _author(user, device), at, changed),
+        dropped=_object(dropped) if dropped else {},
     )
 
 
-def _diff(fields: str) -> Diff:
+def _check_fields(entity: Entity, action: str, fields: Diff) -> None:
+    """See that fields can be told and, where an item is gone, that it could come back.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    value: Any = fields
+    for _ in range(_AROUND):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    if action == "delete" and not fields.keys() >= set(entity.columns):
+        raise ValueError("it does not say where the item was")
+    for name in entity.columns:
+        kind = str if name == "sortorder" else int
+        if any(type(value) not in (kind, NoneType) for value in fields.get(name, ())):
+            raise ValueError(f"{name} is none")
+
+
+def _entity(name: bytes | None) -> Entity | None:
+    return ENTITIES.get(name.decode(errors="replace")) if name is not None else None
+
+
+def _author(user: bytes | None, device: bytes | None, errors: str = "strict") -> Author:
+    return Author(_decoded(user, errors), _decoded(device, errors))
+
+
+def _decoded(text: bytes | None, errors: str = "strict") -> str:
+    return (text or b"").decode(errors=errors)
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def _object(text: bytes | None) -> dict[str, Any]:
+    value = orjson.loads(text or b"")
+    if not isinstance(value, dict):
+        raise ValueError("what it dropped is no object")
+    return value
+
+
+def _diff(fields: bytes | None) -> Diff:
     """What a line says was changed.
 
     Raises:
         ValueError: it is not what we wrote.
     """
-    changed: Diff = orjson.loads(fields)
+    changed: Diff = orjson.loads(fields or b"")
     if not isinstance(changed, dict) or any(
         not isinstance(pair, list) or len(pair) != 2 for pair in changed.values()
     ):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -303,18 +304,38 @@ DAMAGE = [
     {"fields": '{"text": [1]}'},
     {"fields": ""},
     {"entity": "milestone"},
+    {"fields": '{"sortorder": [1, 2], "parent": [0, 0]}'},
+    {"fields": '{"parent": ["x", {}], "sortorder": ["a0", "a1"]}'},
+    {"fields": '{"text": [1, %s]}' % ("[" * 252 + "]" * 252)},
+    {"fields": b"\xff"},
+    {"fields": b'{"text": ["\xff", ""]}'},
 ]
-DAMAGED = pytest.mark.parametrize("damage", DAMAGE, ids=str)
+#: Elsewhere than in the fields: as another program, or a disk, may leave it.
+NO_CHANGE = [
+    {"action": "x"},
+    {"at": "noon"},
+    {"at": 1 << 62},
+    {"at": -1},
+    {"user": b"\xff"},
+    {"device": b"\xff"},
+    {"entity": b"\xff"},
+    {"action": b"\xff"},
+    {"dropped": "{"},
+    {"dropped": "[1]"},
+    {"dropped": b"\xff"},
+]
 
 
-def damage_line(plan: Driven, seq: int, damage: dict[str, str]) -> None:
-    for column, text in damage.items():
+def damage_line(plan: Driven, seq: int, damage: dict[str, Any]) -> None:
+    for column, damaged in damage.items():
+        # A text that is no UTF-8, as a disk leaves it.
+        kind = "CAST(? AS TEXT)" if isinstance(damaged, bytes) else "?"
         plan.database.peewee.execute_sql(
-            f"UPDATE change SET {column} = ? WHERE seq = ?", (text, seq)
+            f'UPDATE change SET "{column}" = {kind} WHERE seq = ?', (damaged, seq)
         )
 
 
-@DAMAGED
+@pytest.mark.parametrize("damage", [*DAMAGE, *NO_CHANGE, {"item_id": "x"}, {"root": "x"}], ids=str)
 def test_a_damaged_line_hides_no_other(
     plan: Driven, damage: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -325,14 +346,14 @@ def test_a_damaged_line_hides_no_other(
     assert "change 2 cannot be read" in caplog.text
 
 
-@DAMAGED
+@pytest.mark.parametrize("damage", [*DAMAGE, *NO_CHANGE], ids=str)
 def test_what_a_damaged_line_says_cannot_be_undone(plan: Driven, damage: dict[str, str]) -> None:
     damage_line(plan, plan.task(), damage)
     with pytest.raises(NotFound):
         plan.undo(1)
 
 
-@DAMAGED
+@pytest.mark.parametrize("damage", [*DAMAGE, *NO_CHANGE, {"fields": "{}"}], ids=str)
 def test_a_delete_is_undone_without_the_lines_that_are_damaged(
     plan: Driven, damage: dict[str, str]
 ) -> None:
@@ -344,7 +365,11 @@ def test_a_delete_is_undone_without_the_lines_that_are_damaged(
     assert sorted(plan.ids("task")) == sorted({top, *children} - {changes[0].id})
 
 
-@pytest.mark.parametrize("damage", DAMAGE[:-1], ids=str)
+@pytest.mark.parametrize(
+    "damage",
+    [*DAMAGE[:5], *DAMAGE[-2:], {"user": b"\xff"}, {"previous": "x"}, {"seen": "x"}, {"at": "x"}],
+    ids=str,
+)
 @pytest.mark.parametrize("line", [2, 3])
 def test_what_was_changed_before_a_damaged_line_counts_as_forgotten(
     plan: Driven, damage: dict[str, str], line: int
@@ -357,9 +382,24 @@ def test_what_was_changed_before_a_damaged_line_counts_as_forgotten(
         plan.update("task", task, {"progress": 1, "_rev": 1})
 
 
-@DAMAGED
+@pytest.mark.parametrize("damage", [*DAMAGE, *NO_CHANGE, {"item_id": "x"}], ids=str)
 def test_a_plan_with_a_damaged_line_is_read(plan: Driven, damage: dict[str, str]) -> None:
     task = plan.task()
     damage_line(plan, task, damage)
     assert Plan.read(plan.store).item(ENTITIES["task"], task) is not None
     assert plan.store.journal.latest(DEFAULT_PROJECT, 1000) is not None
+
+
+def test_a_task_under_one_that_was_deleted_by_a_damaged_line_is_taken(plan: Driven) -> None:
+    top = plan.task()
+    (deleted,) = plan.delete("task", top).changes
+    damage_line(plan, deleted.seq, {"fields": '{"parent": [{}, null], "sortorder": ["a0", null]}'})
+    assert plan.item("task", plan.task(parent=top))["parent"] == 0
+
+
+@pytest.mark.parametrize("damage", [{"user": b"\xff"}, {"device": b"\xff"}], ids=str)
+def test_an_author_that_cannot_be_read_is_another(plan: Driven, damage: dict[str, Any]) -> None:
+    task = plan.task()
+    seq = plan.update("task", task, {"text": "a"}).changes[0].seq
+    damage_line(plan, seq, damage)
+    assert any(each.user or each.device for each in plan.store.journal.authors_since(task, 1))
