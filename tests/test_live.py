@@ -11,7 +11,7 @@ from tornado.httpclient import HTTPClientError
 from tornado.iostream import IOStream
 from tornado.websocket import WebSocketClosedError
 
-from gantt_tornado import Role, User
+from gantt_tornado import Role, User, rank, store
 from gantt_tornado.backend import AT_ONCE
 from gantt_tornado.live import MOST_UNDER_WAY
 from gantt_tornado.rpc import MOST_ANSWERED
@@ -749,6 +749,21 @@ class TestValues:
         await gantt.add("task", target=str(a))
         await socket.event("add-task")
         assert (await socket.value("move-task"))["task"]["index"] == 0
+
+    async def test_neighbours_that_make_room_are_told_where_no_row_moves(
+        self, gantt, listen, monkeypatch
+    ):
+        monkeypatch.setattr(rank, "LONG", 2)
+        monkeypatch.setattr(store, "WORTHWHILE", 0)
+        a, b, c = await tasks(gantt, "a", "b", "c")
+        socket = await listen("tasks")
+        new = (await gantt.add("task", target=f"next:{a}"))["id"]
+        told = [await socket.value() for _ in range(4)]
+        types = [value["type"] for value in told]
+        assert types == ["update-task", "update-task", "add-task", "move-task"]
+        keys = {value["task"]["id"]: value["task"]["sortorder"] for value in told[:3]}
+        assert keys == {new: "a1", b: "a2", c: "a3"}
+        await socket.quiet()
 
     async def test_an_edit_without_effect_is_not_told(self, gantt, listen):
         (a,) = await tasks(gantt, "a")

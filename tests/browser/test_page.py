@@ -6,8 +6,11 @@ import json
 
 import pytest
 
+from gantt_tornado.rank import LONG
+
 from .tabs import agree
 
+DATES = {"start_date": "2026-11-23 00:00", "duration": 3}
 READER = {"token": "token", "user": "vera", "role": "viewer"}
 
 
@@ -112,6 +115,23 @@ def test_a_link_drawn_with_the_mouse(server, tabs):
     mouse.move(grip["x"] + grip["width"] / 2, grip["y"] + grip["height"] / 2, steps=2)
     mouse.up()
     two.until("gantt.getLinks().some((link) => link.source == 8 && link.target == 11)")
+    agree(server, *tabs)
+
+
+def test_rows_that_make_room_for_another_stand_where_they_stood(server, tabs):
+    def innocent():
+        return {
+            task["id"]: task["_rev"] for task in server.get()["tasks"] if task["id"] in (11, 12)
+        }
+
+    before = innocent()
+    row = server.put("/data/task/9", target="next:8")["item"]
+    while len(row["sortorder"]) < LONG:
+        id = 10 if row["id"] == 9 else 9
+        row = server.put(f"/data/task/{id}", target="next:8", _rev=row["_rev"])["item"]
+    for _ in range(8):
+        server.post("/data/task", text="Between", **DATES, parent=7, target="next:8")
+    assert not before.items() & innocent().items()
     agree(server, *tabs)
 
 
