@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -16,11 +17,16 @@ class Line:
 
     Args:
         delay: seconds that each byte takes, in each direction.
+        jitter: seconds more that it may take, drawn for each piece of each connection, so that
+            what comes on two connections changes places.
+        seed: of that.
     """
 
-    def __init__(self, port: int, delay: float = 0) -> None:
+    def __init__(self, port: int, delay: float = 0, jitter: float = 0, seed: int = 0) -> None:
         self._to = port
         self._delay = delay
+        self._jitter = jitter
+        self._random = random.Random(seed)
         self._cut = False
         self._writers: dict[asyncio.StreamWriter, bool] = {}  # → whether it is a WebSocket's
         self._loop = asyncio.new_event_loop()
@@ -93,6 +99,9 @@ class Line:
         writer.transport.abort()
         self._writers.pop(writer, None)
 
+    def _due(self) -> float:
+        return self._loop.time() + self._delay + self._random.uniform(0, self._jitter)
+
     async def _flow(
         self,
         reader: asyncio.StreamReader,
@@ -118,9 +127,9 @@ class Line:
         try:
             while data or not reader.at_eof():
                 if data:
-                    underway.put_nowait((self._loop.time() + self._delay, data))
+                    underway.put_nowait((self._due(), data))
                 data = await reader.read(65536)
         finally:
-            underway.put_nowait((self._loop.time() + self._delay, b""))
+            underway.put_nowait((self._due(), b""))
             await arriving
             self._writers.pop(writer, None)

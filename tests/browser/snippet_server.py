@@ -2,6 +2,7 @@
 
     GET /snippet        the snippet as the README has it
     GET /since          the same with the ``since`` that the README recommends
+    GET /stock          the same with its ``tab`` and ``Remote-Device`` too
     POST /publish/NAME  an event of the application's own
     GET /acks           how far each page is known to be
 
@@ -47,6 +48,17 @@ def with_since(page: str) -> str:
     return page.replace(LOAD, f"const loaded = {LOAD}").replace(LISTEN, LISTEN_SINCE)
 
 
+HEADERS = '"Remote-Token": AUTH_TOKEN'
+
+
+def with_tab(page: str) -> str:
+    """A page with ``since`` that says which it is."""
+    assert HEADERS in page, "the README's snippet writes otherwise than expected here"
+    page = page.replace(HEADERS, f'{HEADERS}, "Remote-Device": TAB')
+    page = page.replace('v1?since=" + seq', 'v1?since=" + seq + "&tab=" + TAB')
+    return page.replace("<script>\n", "<script>\n  const TAB = crypto.randomUUID();\n", 1)
+
+
 class Snippet(web.RequestHandler):
     def initialize(self, body: str) -> None:
         self._body = body
@@ -78,6 +90,7 @@ def make_app(backend: Backend) -> web.Application:
         [
             ("/snippet", Snippet, {"body": page}),
             ("/since", Snippet, {"body": with_since(page)}),
+            ("/stock", Snippet, {"body": with_tab(with_since(page))}),
             ("/publish/(.+)", Publish, {"backend": backend}),
             ("/acks", Acks, {"backend": backend}),
             *routes(backend),

@@ -19,12 +19,13 @@ PROBE: Final = Path(__file__).with_name("probe.js")
 PATIENCE: Final = 20.0
 
 #: Where each kind of page is served: the project's, and the README's snippet.
-PATHS: Final = {"page": "/", "snippet": "/snippet", "since": "/since"}
+PATHS: Final = {"page": "/", "snippet": "/snippet", "since": "/since", "stock": "/stock"}
 #: When each listens. The project's page asks for what it missed, the bare snippet cannot.
 LISTENS: Final = {
     "page": "probe.until(() => window.ganttLive?.state() === 'live')",
     "snippet": "probe.listens()",
     "since": "probe.until(() => remoteEvents).then(probe.listens)",
+    "stock": "probe.until(() => remoteEvents).then(probe.listens)",
 }
 #: What is compared of a task, beside its parent.
 FIELDS: Final = ("text", "type", "start_date", "end_date", "duration", "progress")

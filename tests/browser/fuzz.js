@@ -1,0 +1,58 @@
+// A user who does anything at all, by what the client offers. The same seed does the same as far
+// as the screen allows it: what is done depends on what is shown.
+
+window.fuzz = {
+  /** Work for some seconds; returns how much was done. */
+  async work(seed, seconds, pause) {
+    const random = fuzz.random(seed);
+    const end = performance.now() + seconds * 1000;
+    let done = 0;
+    recorder.begin();
+    while (performance.now() < end) {
+      const act = fuzz.act(random);
+      if (act) {
+        recorder.note({ op: act });
+        (0, eval)(act);
+        done++;
+      }
+      await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + random())));
+    }
+    return done;
+  },
+
+  /** What to do next, as a script, so that a record can be played again. */
+  act(random) {
+    const pick = (list) => list[Math.floor(random() * list.length)];
+    const tasks = gantt.getTaskByTime().map(({ id }) => id);
+    const id = JSON.stringify(pick(tasks) ?? 0);
+    const other = JSON.stringify(pick(tasks) ?? 0);
+    const number = Math.floor(random() * 1000);
+    const fresh = tasks.filter((each) => String(each).length > 9);
+    const below = JSON.stringify(random() < 0.4 && fresh.length ? pick(fresh) : (pick([...tasks, 0]) ?? 0));
+    const kind = random();
+    if (kind < 0.22 || tasks.length < 6)
+      return `gantt.addTask({ text: "new ${number}", start_date: new Date(2026, 10, ${1 + (number % 28)}), duration: ${1 + (number % 5)} }, ${below})`;
+    if (kind < 0.34) return `gantt.deleteTask(${id})`;
+    if (kind < 0.52) {
+      if (id === other || gantt.isChildOf(JSON.parse(other), JSON.parse(id))) return "";
+      return `gantt.moveTask(${id}, ${number % 4}, ${other}); gantt.updateTask(${id})`;
+    }
+    if (kind < 0.66) return id === other ? "" : `gantt.addLink({ source: ${id}, target: ${other}, type: "${number % 4}" })`;
+    if (kind < 0.72) {
+      const link = pick(gantt.getLinks());
+      return link ? `gantt.deleteLink(${JSON.stringify(link.id)})` : "";
+    }
+    if (kind < 0.86) return `probe.edit(${id}, { text: "name ${number}" })`;
+    return `probe.edit(${id}, { start_date: new Date(2026, 10, ${1 + (number % 20)}), end_date: new Date(2026, 10, ${22 + (number % 8)}) })`;
+  },
+
+  /** mulberry32 */
+  random(seed) {
+    return () => {
+      seed = (seed + 0x6d2b79f5) | 0;
+      let mixed = Math.imul(seed ^ (seed >>> 15), seed | 1);
+      mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+      return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    };
+  },
+};

@@ -1,0 +1,136 @@
+"""Three stock tabs and the demo page, on lines that reorder, under random hands."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import Browser
+
+from .line import Line
+from .server import WITH_SNIPPET, Server
+from .tabs import FAILED_REQUEST, Tab, agree, open_window
+
+FOLDER: Final = Path(__file__).parent
+#: Seconds that the users work.
+WORK: Final = 14.0
+#: Milliseconds between two acts of one user; four do some 240 in all.
+PAUSE: Final = 230
+
+
+class Fuzz:
+    """One run of a seed. ``cut`` has lines cut meanwhile.
+
+    A stock tab does not send again what it could not send, so of its lines only the sockets
+    are cut; of the demo page's, all.
+    """
+
+    def __init__(
+        self, browser: Browser, folder: Path, seed: int, *, cut: bool, client: Path | None = None
+    ) -> None:
+        self._browser = browser
+        self._folder = folder
+        self._random = random.Random(seed)
+        self._seed = seed
+        self._cut = cut
+        self._client = client
+        self.operations = 0
+
+    def run(self) -> None:
+        """Raise an AssertionError where a tab differs or is dead in the end; what each tab saw
+        is then in the folder."""
+        server = Server(WITH_SNIPPET, self._folder)
+        try:
+            with self._lines(server) as lines, self._tabs(lines) as tabs:
+                try:
+                    self._work(tabs, lines)
+                    check(server, tabs)
+                except Exception as error:
+                    self._keep(tabs, error)
+                    raise
+        finally:
+            server.stop()
+
+    @contextlib.contextmanager
+    def _lines(self, server: Server) -> Iterator[list[Line]]:
+        lines = []
+        for number in range(4):
+            delay = self._random.uniform(0.01, 0.12)
+            lines.append(Line(server.port, delay, delay, self._seed * 4 + number))
+        try:
+            yield lines
+        finally:
+            for line in lines:
+                line.close()
+
+    @contextlib.contextmanager
+    def _tabs(self, lines: list[Line]) -> Iterator[list[Tab]]:
+        tabs: list[Tab] = []
+        try:
+            for kind, line in zip(("stock", "stock", "stock", "page"), lines, strict=True):
+                # The demo page lets no script of a text run, and the users' acts are texts.
+                window = open_window(self._browser, bypass_csp=True)
+                for script in ("recorder.js", "fuzz.js"):
+                    window.add_init_script(path=FOLDER / script)
+                if self._client:
+                    client = self._client
+                    window.route(
+                        "**/vendor/dhtmlxgantt.js", lambda route: route.fulfill(path=client)
+                    )
+                tabs.append(Tab(window, kind, line.url))
+                if self._cut:
+                    tabs[-1].excuse(FAILED_REQUEST)
+                # What is refused as wrong in itself, and the browser says so.
+                tabs[-1].excuse(r"status of 4\d\d")
+            for tab in tabs:
+                tab.ready()
+            yield tabs
+        finally:
+            for tab in tabs:
+                tab.page.context.close()
+
+    def _work(self, tabs: list[Tab], lines: list[Line]) -> None:
+        for number, tab in enumerate(tabs):
+            tab.run(
+                "window.working = fuzz.work(it.seed, it.seconds, it.pause), 0",
+                {"seed": self._seed * 4 + number, "seconds": WORK, "pause": PAUSE},
+            )
+        for _ in range(3 if self._cut else 0):
+            number = self._random.randrange(4)
+            tabs[0].page.wait_for_timeout(self._random.uniform(500, 2500))
+            lines[number].cut(sockets_only=tabs[number].kind == "stock")
+            tabs[0].page.wait_for_timeout(self._random.uniform(100, 1500))
+            lines[number].mend()
+        self.operations = sum(tab.page.evaluate("working") for tab in tabs)
+
+    def _keep(self, tabs: list[Tab], error: Exception) -> None:
+        for number, tab in enumerate(tabs):
+            case: dict[str, Any] = tab.run("recorder.case(it)", f"seed {self._seed}: {error}")
+            path = self._folder / f"seed-{self._seed}-tab-{number}.json"
+            path.write_text(json.dumps(case, indent=1))
+
+
+def check(server: Server, tabs: list[Tab]) -> None:
+    """All show what is stored, no stock tab is dead, and each still saves."""
+    stock = [tab for tab in tabs if tab.kind == "stock"]
+    settled(server, tabs)
+    modes = [tab.run("dp.updateMode") for tab in stock]
+    assert "off" not in modes, f"a tab saves nothing any more: {modes}"
+    for number, tab in enumerate(stock):
+        id = tab.run("String(gantt.getTaskByTime()[0].id)")
+        tab.edit(id, text=f"Saved by {number}")
+        tab.until("!probe.busy()")
+        settled(server, tabs)
+        texts = [task["text"] for task in server.get()["tasks"] if str(task["id"]) == id]
+        assert texts == [f"Saved by {number}"], f"tab {number} does not save: {texts}"
+    faults = [(number, fault) for number, tab in enumerate(tabs) for fault in tab.faults()]
+    assert not faults, faults
+
+
+def settled(server: Server, tabs: list[Tab]) -> None:
+    agree(server, *[tab for tab in tabs if tab.kind == "stock"], order=False)
+    agree(server, *[tab for tab in tabs if tab.kind == "page"])
