@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from .line import Line
 from .server import WITH_SNIPPET, Server
@@ -77,10 +77,7 @@ class Fuzz:
                 for script in ("recorder.js", "fuzz.js"):
                     window.add_init_script(path=FOLDER / script)
                 if self._client:
-                    client = self._client
-                    window.route(
-                        "**/vendor/dhtmlxgantt.js", lambda route: route.fulfill(path=client)
-                    )
+                    window.route("**/vendor/dhtmlxgantt.js", self._serve_client)
                 tabs.append(Tab(window, kind, line.url))
                 if self._cut:
                     tabs[-1].excuse(FAILED_REQUEST)
@@ -92,6 +89,9 @@ class Fuzz:
         finally:
             for tab in tabs:
                 tab.page.context.close()
+
+    def _serve_client(self, route: Route) -> None:
+        route.fulfill(path=self._client)
 
     def _work(self, tabs: list[Tab], lines: list[Line]) -> None:
         for number, tab in enumerate(tabs):
