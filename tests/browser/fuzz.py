@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -78,7 +79,7 @@ class Fuzz:
                     window.add_init_script(path=FOLDER / script)
                 if self._client:
                     window.route("**/vendor/dhtmlxgantt.js", self._serve_client)
-                tabs.append(Tab(window, kind, line.url))
+                tabs.append(Tab(window, kind, line.url, f"tab {len(tabs)}"))
                 if self._cut:
                     tabs[-1].excuse(FAILED_REQUEST)
                 # What is refused as wrong in itself, and the browser says so.
@@ -99,13 +100,16 @@ class Fuzz:
                 "window.working = fuzz.work(it.seed, it.seconds, it.pause), 0",
                 {"seed": self._seed * 4 + number, "seconds": WORK, "pause": PAUSE},
             )
+        end = time.monotonic() + WORK
+        pause = tabs[0].page.wait_for_timeout
         for _ in range(3 if self._cut else 0):
             number = self._random.randrange(4)
-            tabs[0].page.wait_for_timeout(self._random.uniform(500, 2500))
+            pause(self._random.uniform(500, 2500))
             lines[number].cut(sockets_only=tabs[number].kind == "stock")
-            tabs[0].page.wait_for_timeout(self._random.uniform(100, 1500))
+            pause(self._random.uniform(100, 1500))
             lines[number].mend()
-        self.operations = sum(tab.page.evaluate("working") for tab in tabs)
+        pause(1000 * max(end - time.monotonic(), 0))
+        self.operations = sum(tab.run("working") for tab in tabs)
 
     def _keep(self, tabs: list[Tab], error: Exception) -> None:
         for number, tab in enumerate(tabs):

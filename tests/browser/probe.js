@@ -16,13 +16,19 @@ window.probe = {
     return { tasks, order, links };
   },
 
-  /** Whether edits are on their way. The client keeps what was refused among its updated rows. */
+  /** Whether edits are on their way. The client keeps what was refused among its updated rows, and
+   *  among those in progress a new row that was deleted before its answer came. */
   busy() {
     const modes = Object.values(gantt._dp?.modes ?? {});
-    return modes.some(
-      ({ updatedRows, _in_progress, _invalid }) =>
-        updatedRows.some((id) => !_invalid[id]) || Object.keys(_in_progress).length > 0,
-    );
+    return modes.some(({ updatedRows, _invalid }) => updatedRows.some((id) => !_invalid[id]));
+  },
+
+  /** What the client holds and does not show, with what it says of its parent. */
+  lost() {
+    const shown = new Set();
+    gantt.eachTask(({ id }) => shown.add(String(id)));
+    const held = Object.values(gantt.$data.tasksStore.pull);
+    return held.filter(({ id }) => !shown.has(String(id))).map(({ id, parent }) => [id, parent]);
   },
 
   edit(id, fields) {

@@ -14,11 +14,34 @@ window.recorder = {
     recorder.steps.length = 0;
     const { data, links } = gantt.serialize();
     recorder.plan = { tasks: data, links };
+    recorder.watch();
   },
 
-  case: (what) => ({ what, ...recorder.plan, steps: recorder.steps }),
+  /** Note when the client begins or ends to hold rows that it does not show, or to save nothing. */
+  watch() {
+    let before = "";
+    setInterval(() => {
+      const state = recorder.state();
+      const now = JSON.stringify(state);
+      if (now !== before) recorder.note({ state });
+      before = now;
+    }, 10);
+  },
+
+  /** What a step left behind beside the plan: rows that are held and not shown, a mode that is off. */
+  state: () => ({ lost: probe.lost(), mode: gantt._dp.updateMode, silent: gantt._dp._silent_mode }),
+
+  case: (what) => ({ what, ...recorder.plan, steps: recorder.steps, state: recorder.state() }),
 };
 
+addEventListener("error", ({ message }) => recorder.note({ error: message }));
+{
+  const { error } = console;
+  console.error = (...args) => {
+    recorder.note({ error: String(args[0]?.stack ?? args[0]).slice(0, 900) });
+    error.apply(console, args);
+  };
+}
 {
   const { open, send } = XMLHttpRequest.prototype;
   XMLHttpRequest.prototype.open = function (method, url, ...rest) {

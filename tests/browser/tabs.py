@@ -47,9 +47,10 @@ def open_window(browser: Browser, **options: Any) -> Page:
 class Tab:
     """A page of the given kind in a window, until it is left."""
 
-    def __init__(self, window: Page, kind: str, url: str) -> None:
+    def __init__(self, window: Page, kind: str, url: str, name: str = "the tab") -> None:
         self.page = window
         self.kind = kind
+        self.name = name
         self.errors: list[str] = []
         self.hosts: set[str] = set()
         self.sockets: list[list[str]] = []  # the frames received, socket by socket
@@ -82,7 +83,9 @@ class Tab:
 
     def run(self, script: str, argument: Any = None) -> Any:
         """What a script says in the page; a promise is awaited."""
-        # A script that hangs would hang the test: evaluate() has no limit of its own.
+        # A page that never comes to rest would hang the test: evaluate() has no limit of its own.
+        self.page.wait_for_function("true", polling=100)
+        # And a promise that is never kept would.
         limit = (
             "new Promise((_, fail) => setTimeout("
             f"() => fail(Error('not within {PATIENCE:g} s')), {PATIENCE * 1000:g}))"
@@ -214,15 +217,23 @@ def stored(server: Server) -> dict[str, Any]:
     return {"tasks": tasks, "order": order, "links": links}
 
 
-def _span(id: str, tasks: dict[str, Any], order: dict[str, list[str]]) -> tuple[str, str]:
+def _span(id: str, tasks: dict[str, Any], order: dict[str, list[str]]) -> None:
     """Make a phase as long as what it holds, as the client does without telling the server."""
-    task = tasks[id]
-    spans = [_span(child, tasks, order) for child in order.get(id, ())]
-    if spans and task["type"] == "project":
+    spans = list(_spans(id, tasks, order))
+    if spans:
         start, end = min(span[0] for span in spans), max(span[1] for span in spans)
         days = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).days
-        task |= {"start_date": start, "end_date": end, "duration": days}
-    return task["start_date"], task["end_date"]
+        tasks[id] |= {"start_date": start, "end_date": end, "duration": days}
+
+
+def _spans(
+    id: str, tasks: dict[str, Any], order: dict[str, list[str]]
+) -> Iterator[tuple[str, str]]:
+    """The dates of all that a row holds, however deep; a phase counts only where it is empty."""
+    for child in order.get(id, ()):
+        if tasks[child]["type"] != "project" or child not in order:
+            yield tasks[child]["start_date"], tasks[child]["end_date"]
+        yield from _spans(child, tasks, order)
 
 
 def differences(tab: Tab, plan: dict[str, Any], order: bool = True) -> list[str]:
@@ -233,7 +244,7 @@ def differences(tab: Tab, plan: dict[str, Any], order: bool = True) -> list[str]
         for id in sorted(shown[part].keys() | plan[part].keys()):
             here, there = shown[part].get(id), plan[part].get(id)
             if here != there:
-                found.append(f"{part} {id}: the tab has {here}, the server {there}")
+                found.append(f"{part} {id}: {tab.name} has {here}, the server {there}")
     return found
 
 
