@@ -39,13 +39,26 @@ window.fuzz = {
       if (!(other < id)) return "";
       return `gantt.moveTask(${id}, ${number % 4}, ${other}); gantt.updateTask(${id})`;
     }
-    if (kind < 0.66) return id === other ? "" : `gantt.addLink({ source: ${id}, target: ${other}, type: "${number % 4}" })`;
+    if (kind < 0.66) {
+      const type = String(number % 4);
+      return fuzz.mayLink(id, other, type) ? `gantt.addLink({ source: ${id}, target: ${other}, type: "${type}" })` : "";
+    }
     if (kind < 0.72) {
       const link = pick(gantt.getLinks());
       return link ? `gantt.deleteLink(${JSON.stringify(link.id)})` : "";
     }
     if (kind < 0.86) return `probe.edit(${id}, { text: "name ${number}" })`;
     return `probe.edit(${id}, { start_date: new Date(2026, 10, ${1 + (number % 20)}), end_date: new Date(2026, 10, ${22 + (number % 8)}) })`;
+  },
+
+  /** Whether a link is neither there already nor closes a circle: what is wrong in itself is refused,
+   *  and stays on the screen. */
+  mayLink(source, target, type) {
+    const links = gantt.getLinks();
+    if (links.some((link) => link.source == source && link.target == target && link.type === type)) return false;
+    const waiting = new Set([String(target)]);
+    for (const task of waiting) for (const link of links) if (link.source == task) waiting.add(String(link.target));
+    return !waiting.has(String(source));
   },
 
   /** mulberry32 */

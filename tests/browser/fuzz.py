@@ -82,8 +82,11 @@ class Fuzz:
                 tabs.append(Tab(window, kind, line.url, f"tab {len(tabs)}"))
                 if self._cut:
                     tabs[-1].excuse(FAILED_REQUEST)
-                # What is refused as wrong in itself, and the browser says so.
-                tabs[-1].excuse(r"status of 4\d\d")
+                # Whoever adds below a row that is not saved yet is refused, and sends it again.
+                tabs[-1].excuse(r"status of 409")
+                # The answer to a new row that was deleted meanwhile, by its user or with the row
+                # above it by others. It does no harm: the row is told as what became of it.
+                tabs[-1].excuse(r"Cannot set properties of undefined \(setting 'id'\)")
             for tab in tabs:
                 tab.ready()
             yield tabs
