@@ -9,6 +9,7 @@ from its writer's own page until the answer must have arrived.
 While a page waits for the answer to a POST, the client puts others' new tasks off, until
 all its requests are answered and none is refused, and adds them then as they were. So
 what it was told in that time is remembered, and told again when the page has come to rest.
+Of a row below one that was put off the client has lost the place, see `Plan.reattached`.
 
 A page is known by a uuid of its own: the ``Remote-Device`` of its writes, the ``tab`` of
 its socket. Lives on the loop.
@@ -335,8 +336,16 @@ class Inserts:
             for id, each in self._told.items()
             if each.at >= since and not (each.page == page and self._is_as(id, each.seq))
         }
-        for id in self._in_order(told):
-            self._tell(TASK, id, told[id][1], Audience(tabs=frozenset((page,))))
+        roots = [*told]
+        if adding.replay_from is not None:
+            roots += self._plan.added_since(adding.replay_from)
+        lost = self._plan.below(roots)
+        audience = Audience(tabs=frozenset((page,)))
+        for id in self._in_order(told | {id: (TASK, 0) for id in lost}):
+            if id in lost:
+                self._reattach(id, audience)
+            else:
+                self._tell(TASK, id, told[id][1], audience)
         adding.told_again = self._now()
         adding.was_refused = refused
         self._done.put(page, None)
@@ -359,6 +368,14 @@ class Inserts:
         else:
             values = self._plan.upsert(entity, id)
             self._touches.note(id, "", self._now())
+        self._publish(entity, id, values, audience)
+
+    def _reattach(self, id: int, audience: Audience) -> None:
+        """Tell a task to those who may have been told of it while they lacked its parent."""
+        self._touches.note(id, "", self._now())
+        self._publish(TASK, id, self._plan.reattached(id), audience)
+
+    def _publish(self, entity: Entity, id: int, values: list[bytes], audience: Audience) -> None:
         # Behind what they had when they joined.
         self._plan.version += 1
         self._hub.publish(self.events(entity, id, values, only=audience))

@@ -422,6 +422,38 @@ class Plan:
         ]
         return [*values, self.move_value(id)] if entity is TASK else values
 
+    def reattached(self, id: int) -> list[bytes]:
+        """Event values after which any client shows a task below its parent.
+
+        The stock client loses a row whose parent it has not got: it holds the row and does
+        not show it, or shows it at the top, and an update with the same parent changes
+        nothing. So the row is told at the top first.
+        """
+        add, *rest = self.upsert(TASK, id)
+        item = orjson.loads(self._sequences["task"][id])
+        return [
+            add,
+            protocol.item_value("update-task", "task", orjson.dumps(item | {"parent": 0})),
+            *rest,
+        ]
+
+    def added_since(self, seq: int) -> Iterator[int]:
+        """The tasks that are there and were not at change ``seq``."""
+        for id, touched in reversed(self._touched.items()):
+            if not touched.is_after(seq):
+                return
+            # An id is the number of the change that added the item.
+            if touched.entity is TASK and not touched.deleted and id > seq:
+                yield id
+
+    def below(self, tasks: Iterable[int]) -> set[int]:
+        """All that is below some tasks, at any depth."""
+        found: set[int] = set()
+        for task in tasks:
+            if task in self._tree.place and task not in found:
+                found.update(self._tree.subtree(task)[1:])
+        return found
+
     def whole(self, id: int) -> list[tuple[Entity, int]]:
         """An item with all that goes when the client drops it: tasks as they are drawn,
         then what hangs on them."""

@@ -362,6 +362,61 @@ def test_others_new_rows_are_told_again_when_a_page_has_added_its_own(play) -> N
     play(scene)
 
 
+def places_again(own: Socket, id: int) -> list[int]:
+    """The parents with which an update was told."""
+    told = zip(own.told, own.items, strict=True)
+    return [item["parent"] for what, item in told if what == ("update-task", id)]
+
+
+def test_a_row_below_one_that_was_put_off_is_attached_again(play) -> None:
+    # The client shows it at the top, or no more: it was told while its parent was put off.
+    async def scene(stage: Stage) -> None:
+        own = stage.listen("mine", "eve")
+        theirs = await stage.task(THEIRS)
+        await stage.task(MINE)
+        below = await stage.task(THEIRS, parent=theirs)
+        await asyncio.sleep(SHORT)
+        own.clear()
+        await asyncio.sleep(LONG)
+        assert told_again(own, theirs) == ["add-task"]
+        assert told_again(own, below)[0] == "add-task"
+        assert places_again(own, below) == [0, theirs]
+
+    play(scene)
+
+
+def test_rows_that_came_below_one_that_was_put_off_are_attached_again(play) -> None:
+    async def scene(stage: Stage) -> None:
+        moved = await stage.task(THEIRS)
+        below = await stage.task(THEIRS, parent=moved)
+        await asyncio.sleep(UNDER_WAY + LONG)
+        own = stage.listen("mine", "eve")
+        theirs = await stage.task(THEIRS)
+        await stage.task(MINE)
+        await stage.put(THEIRS, moved, parent=theirs)
+        await asyncio.sleep(SHORT)
+        own.clear()
+        await asyncio.sleep(LONG)
+        assert places_again(own, moved)[:2] == [0, theirs]
+        assert places_again(own, below) == [0, moved]
+
+    play(scene)
+
+
+def test_what_is_below_a_replayed_row_that_was_put_off_is_attached_again(play) -> None:
+    async def scene(stage: Stage) -> None:
+        theirs = await stage.task(THEIRS)
+        below = await stage.task(THEIRS, parent=theirs)
+        await asyncio.sleep(UNDER_WAY + LONG)
+        await stage.task(MINE)
+        own = stage.listen("mine", "eve", 0)
+        own.clear()
+        await asyncio.sleep(LONG)
+        assert places_again(own, below)[-2:] == [0, theirs]
+
+    play(scene)
+
+
 def test_other_pages_are_not_told_again(play) -> None:
     async def scene(stage: Stage) -> None:
         other = stage.listen("also mine", "eve")
