@@ -218,3 +218,15 @@ def until_confirmed(server, seq: int, tab) -> None:
             return
         tab.page.wait_for_timeout(50)
     raise AssertionError(f"the page has not confirmed {seq}: {server.get('/acks')}")
+
+
+def test_rows_moved_into_each_other_at_once_end_equal(open_tabs, line, server):
+    """The page keeps what it is told for later as long as it would close a circle."""
+    tabs = open_tabs(line(delay=0.2).url, line(delay=0.2).url)
+    first, second = (tabs[0].add(text) for text in ("one", "other"))
+    agree(server, *tabs)
+    tabs[0].run("probe.reparent(...it)", [first, second])
+    tabs[1].run("probe.reparent(...it)", [second, first])
+    agree(server, *tabs)
+    parents = {tabs[0].plan()["tasks"][id]["parent"] for id in (first, second)}
+    assert parents in ({"0", first}, {"0", second})
