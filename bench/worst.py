@@ -190,6 +190,13 @@ def _bodies(plan: Plan) -> Iterator[Line]:
     for name, (status, body) in bodies.items():
         put = partial(plan.fetch, "PUT", one, body, status=status)
         yield from plan.measure(name, 1, put)
+    refused = orjson.dumps({"parent": 1 << 40, "text": "x" * 1_000_000})
+
+    def refuse() -> None:
+        for _ in range(60):
+            plan.fetch("PUT", one, refused, status=409)
+
+    yield from plan.measure("sixty refused PUTs of a MB", 1, refuse)
 
 
 def _keys(around: bytes, count: int) -> bytes:

@@ -321,7 +321,8 @@ class Backend:
             edit = kind.read(fields, self._calendar, self._markup)
             return self._store.update(kind, ours, edit, author)
         except GanttError as error:
-            return error
+            # Its frames hold the list that it is put in.
+            return error.with_traceback(None)
 
     async def undo(self, seq: int, *, author: Author = NOBODY) -> Outcome:
         """Take back change ``seq``, merged with what came after it. A deleted task comes

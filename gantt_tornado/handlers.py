@@ -143,7 +143,12 @@ class Handler(Bounded):
         error = error.with_traceback(None)
 
         def refuse(*_path: str) -> NoReturn:
-            raise error
+            nonlocal error
+            try:
+                raise error
+            finally:
+                # Nor may this function, or the body would wait for the collector.
+                del error
 
         setattr(self, (self.request.method or "").lower(), refuse)
 
@@ -346,7 +351,11 @@ class DataHandler(BodyHandler):
             self.answer(gone(int(write.id), result))
             return
         if isinstance(result, GanttError):
-            raise result
+            try:
+                raise result
+            finally:
+                # Else this frame and the error would keep each other alive, and what was sent.
+                del result
         if result.id:
             self.answer(answer(ACTIONS[write.action].encode(), result))
         else:

@@ -20,7 +20,7 @@ from typing import Any, Final, Generic, TypeVar
 from peewee import DatabaseError, DataError, IntegrityError, ProgrammingError
 
 from gantt_tornado.database import Database, Displaced
-from gantt_tornado.errors import StartError, Unavailable
+from gantt_tornado.errors import GanttError, StartError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +146,8 @@ class Writer:
         try:
             while batch := self._take():
                 self._run(batch)
+                # The next may be long in coming.
+                del batch
         finally:
             self._database.close()
 
@@ -226,6 +228,10 @@ class Writer:
             # not with the "no such savepoint" that would follow.
             raise error
         job.error = self._unavailable(error) if _is_the_stores(error) else error
+        if isinstance(job.error, GanttError):
+            # Its frames hold the job, and so the error itself: what was sent would stay in
+            # memory until the collector comes round.
+            job.error.__traceback__ = None
 
     def _unavailable(self, error: Exception) -> Unavailable:
         said = str(error)

@@ -1,6 +1,7 @@
 """REST, as section 3 of the wire contract has it, and what the stock client needs of it."""
 
 import asyncio
+import gc
 import re
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ from tornado.tcpclient import TCPClient
 
 from gantt_tornado import requests
 from gantt_tornado.backend import Write
-from gantt_tornado.errors import Unavailable
+from gantt_tornado.errors import GanttError, Unavailable
 from gantt_tornado.handlers import Bounded
 
 pytestmark = pytest.mark.gen_test
@@ -25,6 +26,7 @@ WRITES = [
     ("POST", "/data"),
     ("POST", "/data/undo/1"),
 ]
+BELOW_NOTHING = {"text": "x", "parent": 999, **DATES}
 OPTIONAL = ["resource", "assignment", "baseline"]
 
 
@@ -523,6 +525,50 @@ class TestRefusals:
     async def test_an_error_is_told_on_options_of_nowhere(self, gantt):
         answer = await gantt.request("OPTIONS", "/data/nowhere/at/all")
         assert answer.status in (204, 404)
+
+
+class TestRefusedIsFreed:
+    """What was sent with a refused request is as large as it may be; the collector, which comes
+    round after thousands of them, is not what it waits for."""
+
+    @pytest.fixture
+    def kept(self):
+        """The errors since then that only the collector frees."""
+
+        def kept():
+            gc.collect()
+            return [each for each in gc.garbage if isinstance(each, GanttError)]
+
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        yield kept
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+    @pytest.mark.parametrize(
+        "method, path, body",
+        [
+            ("PUT", "/data/task/1", BELOW_NOTHING),
+            ("PUT", "/data/task/999", DATES),
+            ("POST", "/data/task", BELOW_NOTHING),
+            ("POST", "/data", {"id": 1, "action": "updated", "data": BELOW_NOTHING}),
+            ("POST", "/data", b"ids=1&1_parent=999&1_!nativeeditor_status=updated"),
+        ],
+    )
+    async def test_by_a_rule(self, gantt, kept, method, path, body):
+        await gantt.add("task", **DATES)
+        assert (await gantt.request(method, path, body)).body
+        # The writer has let go of it when it has another.
+        await gantt.add("task", **DATES)
+        assert kept() == []
+
+    @pytest.mark.parametrize("method, path", WRITES)
+    async def test_for_want_of_a_right(self, viewer, kept, method, path):
+        body = None if method == "DELETE" else DATES
+        assert is_error(await viewer.request(method, path, body), 403)
+        assert kept() == []
 
 
 class TestTooLarge:
