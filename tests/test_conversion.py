@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from gantt_tornado import conversion, text
+from gantt_tornado.backend import Backend
+from gantt_tornado.config import Config
 from gantt_tornado.conversion import convert
 from gantt_tornado.dates import Calendar
-from gantt_tornado.entities import DEFAULT_PROJECT
+from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
+from gantt_tornado.errors import StartError
 from gantt_tornado.store import Store
 from tests.support import DATES, Driven
 
@@ -125,3 +130,35 @@ def test_what_needs_no_conversion_keeps_its_bytes(old: Driven) -> None:
     convert(old.database, "text")
     assert old.database.execute("SELECT fields FROM task WHERE id = ?", (id,)).fetchone() == before
     assert orjson.loads(before[0])["note"] == "a & b > c"
+
+
+def test_a_conversion_that_fails_half_way_leaves_all_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config(database=f"sqlite:///{tmp_path}/plan.db", html="clean")
+
+    async def plant() -> None:
+        async with Backend(config) as backend:
+            for _ in range(2):
+                await backend.insert("task", {**DATES, "text": "a &lt; b"})
+
+    def fail(told: str) -> str:
+        if "&" in told:
+            if seen:
+                raise OSError("the disk has failed")
+            seen.append(told)
+        return text.unclean(told)
+
+    async def texts() -> list[str]:
+        async with Backend(config) as backend:
+            items = [backend.plan.item(ENTITIES["task"], id) for id in (1, 2)]
+            written = [change.fields["text"][1] for change in await backend.history()]
+            return [*(orjson.loads(item or b"")["text"] for item in items), *written]
+
+    seen: list[str] = []
+    asyncio.run(plant())
+    monkeypatch.setitem(conversion.WAYS, "text", fail)
+    with pytest.raises((OSError, StartError)):
+        asyncio.run(Backend(Config(database=config.database)).start())
+    monkeypatch.undo()
+    assert asyncio.run(texts()) == ["a &lt; b"] * 4
