@@ -36,12 +36,16 @@ class Ages:
     def read(self, lines: Iterable[tuple[int, int]]) -> None:
         """Take in lines as (number, time), each later than all before."""
         for seq, at in lines:
+            self.seq = seq
+            if type(at) is not int:
+                # A damaged line.
+                continue
             if self._at is not None:
                 pause = at - self._at
                 skip = pause - _counted(pause)
                 if abs(skip) > MINUTE:
                     self._skips.append((seq, skip))
-            self.seq, self._at = seq, at
+            self._at = at
 
     def expired(self, lines: Iterable[tuple[int, int]], clock: int, longest: int) -> Iterable[bool]:
         """For each of the oldest lines that are left, whether it is older than ``longest``
@@ -53,7 +57,8 @@ class Ages:
             while self._skips and self._skips[0][0] <= seq:
                 # It lies before all lines that will be asked for.
                 skipped -= self._skips.popleft()[1]
-            yield written + skipped < oldest
+            # A line whose time is damaged must not keep all behind it for ever.
+            yield type(written) is not int or written + skipped < oldest
 
 
 def _counted(pause: int) -> int:

@@ -27,6 +27,9 @@ ANY: Final = 0
 #: Makes SQL of a query.
 Compile = Callable[[Query], str]
 
+#: What is raised where a row that was found cannot be read: its text is no UTF-8.
+ReadError: Final = sqlite3.Error
+
 T = TypeVar("T")
 
 #: Marks our files, so that another program's database is never taken for one ("Gant").

@@ -19,10 +19,13 @@ from typing import Any, Final, Generic, TypeVar
 
 from peewee import DatabaseError, DataError, IntegrityError, ProgrammingError
 
-from gantt_tornado.database import Database, Displaced
+from gantt_tornado.database import Database, Displaced, ReadError
 from gantt_tornado.errors import GanttError, StartError, Unavailable
 
 log = logging.getLogger(__name__)
+
+#: Raised at the start where what lies in the file is not what we wrote.
+_NOT_OURS: Final = (ArithmeticError, LookupError, TypeError, ValueError, DatabaseError)
 
 T = TypeVar("T")
 
@@ -135,8 +138,7 @@ class Writer:
         try:
             self._database.open()
             prepared = prepare()
-        except (ArithmeticError, LookupError, TypeError, ValueError, DatabaseError) as error:
-            # What lies in the file is not what we wrote.
+        except (*_NOT_OURS, ReadError) as error:
             self._refuse(started, StartError(f"cannot read the database: {error}"))
             return
         except BaseException as error:

@@ -81,3 +81,9 @@ def test_it_is_as_if_each_pause_had_been_a_day_at_most(
     slack = len(pauses) * 60_000
     assert {seq for seq in age if age[seq] > days * DAY + slack} <= set(old)
     assert not [seq for seq in old if age[seq] < days * DAY - slack]
+
+
+def test_a_line_whose_time_is_damaged_expires_first_and_ages_no_other() -> None:
+    lines = daily(10)
+    damaged: Lines = [(4, "noon") if seq == 4 else (seq, at) for seq, at in lines]  # type: ignore[misc]
+    assert expired(damaged, lines[-1][1], 5) == [1, 2, 3, 4]

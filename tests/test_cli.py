@@ -395,6 +395,13 @@ class TestRefusing:
         database.close()
         assert f"{table} {id} is damaged" in refused("--port=0")
 
+    def test_a_row_whose_text_is_none(self, serve, refused, tmp_path):
+        serve("--port=0").end()
+        with sqlite3.connect(tmp_path / "gantt.db") as database:
+            database.execute("UPDATE task SET fields = CAST(x'ff' AS TEXT) WHERE id = 3")
+        database.close()
+        assert "cannot read the database" in refused("--port=0")
+
     def test_a_directory(self, refused, tmp_path):
         (tmp_path / "folder").mkdir()
         assert "folder" in refused("--port=0", "--database=sqlite:///folder")
