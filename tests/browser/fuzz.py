@@ -17,7 +17,7 @@ from .server import WITH_SNIPPET, Server
 from .tabs import FAILED_REQUEST, Tab, agree, open_window
 
 FOLDER: Final = Path(__file__).parent
-#: Seconds that the users work.
+#: Seconds that the users work, unless said otherwise.
 WORK: Final = 14.0
 #: Milliseconds between two acts of one user; four do some 240 in all.
 PAUSE: Final = 230
@@ -31,7 +31,14 @@ class Fuzz:
     """
 
     def __init__(
-        self, browser: Browser, folder: Path, seed: int, *, cut: bool, client: Path | None = None
+        self,
+        browser: Browser,
+        folder: Path,
+        seed: int,
+        *,
+        cut: bool,
+        client: Path | None = None,
+        seconds: float = WORK,
     ) -> None:
         self._browser = browser
         self._folder = folder
@@ -39,6 +46,7 @@ class Fuzz:
         self._seed = seed
         self._cut = cut
         self._client = client
+        self._seconds = seconds
         self.operations = 0
 
     def run(self) -> None:
@@ -49,7 +57,7 @@ class Fuzz:
             with self._lines(server) as lines, self._tabs(lines) as tabs:
                 try:
                     self._work(tabs, lines)
-                    check(server, tabs)
+                    self._check(server, tabs)
                 except Exception as error:
                     self._keep(tabs, error)
                     raise
@@ -101,15 +109,15 @@ class Fuzz:
         for number, tab in enumerate(tabs):
             tab.run(
                 "window.working = fuzz.work(it.seed, it.seconds, it.pause), 0",
-                {"seed": self._seed * 4 + number, "seconds": WORK, "pause": PAUSE},
+                {"seed": self._seed * 4 + number, "seconds": self._seconds, "pause": PAUSE},
             )
-        end = time.monotonic() + WORK
+        end = time.monotonic() + self._seconds
         pause = tabs[0].page.wait_for_timeout
         for _ in range(3 if self._cut else 0):
             number = self._random.randrange(4)
-            pause(self._random.uniform(500, 2500))
+            pause(self._seconds * self._random.uniform(35, 180))
             lines[number].cut(sockets_only=tabs[number].kind == "stock")
-            pause(self._random.uniform(100, 1500))
+            pause(self._seconds * self._random.uniform(7, 107))
             lines[number].mend()
         pause(1000 * max(end - time.monotonic(), 0))
         self.operations = sum(tab.run("working") for tab in tabs)
@@ -120,24 +128,25 @@ class Fuzz:
             path = self._folder / f"seed-{self._seed}-tab-{number}.json"
             path.write_text(json.dumps(case, indent=1))
 
+    def _check(self, server: Server, tabs: list[Tab]) -> None:
+        """All show what is stored, no stock tab is dead, and each still saves."""
+        stock = [tab for tab in tabs if tab.kind == "stock"]
+        self._settle(server, tabs)
+        modes = [tab.run("dp.updateMode") for tab in stock]
+        assert "off" not in modes, f"a tab saves nothing any more: {modes}"
+        for number, tab in enumerate(stock):
+            id = tab.run("String(gantt.getTaskByTime()[0].id)")
+            tab.edit(id, text=f"Saved by {number}")
+            tab.until("!probe.busy()")
+            self._settle(server, tabs)
+            texts = [task["text"] for task in server.get()["tasks"] if str(task["id"]) == id]
+            assert texts == [f"Saved by {number}"], f"tab {number} does not save: {texts}"
+        faults = [(number, fault) for number, tab in enumerate(tabs) for fault in tab.faults()]
+        assert not faults, faults
 
-def check(server: Server, tabs: list[Tab]) -> None:
-    """All show what is stored, no stock tab is dead, and each still saves."""
-    stock = [tab for tab in tabs if tab.kind == "stock"]
-    settled(server, tabs)
-    modes = [tab.run("dp.updateMode") for tab in stock]
-    assert "off" not in modes, f"a tab saves nothing any more: {modes}"
-    for number, tab in enumerate(stock):
-        id = tab.run("String(gantt.getTaskByTime()[0].id)")
-        tab.edit(id, text=f"Saved by {number}")
-        tab.until("!probe.busy()")
-        settled(server, tabs)
-        texts = [task["text"] for task in server.get()["tasks"] if str(task["id"]) == id]
-        assert texts == [f"Saved by {number}"], f"tab {number} does not save: {texts}"
-    faults = [(number, fault) for number, tab in enumerate(tabs) for fault in tab.faults()]
-    assert not faults, faults
-
-
-def settled(server: Server, tabs: list[Tab]) -> None:
-    agree(server, *[tab for tab in tabs if tab.kind == "stock"], order=False)
-    agree(server, *[tab for tab in tabs if tab.kind == "page"])
+    def _settle(self, server: Server, tabs: list[Tab]) -> None:
+        # With the older client the tabs agree on the dates of phases, but not with what is worked
+        # out for the store here.
+        phases = self._client is None
+        agree(server, *[tab for tab in tabs if tab.kind == "stock"], order=False, phases=phases)
+        agree(server, *[tab for tab in tabs if tab.kind == "page"], phases=phases)

@@ -237,35 +237,38 @@ def _spans(
         yield from _spans(child, tasks, order)
 
 
-def differences(tab: Tab, plan: dict[str, Any], order: bool = True) -> list[str]:
+def differences(
+    tab: Tab, plan: dict[str, Any], order: bool = True, phases: bool = True
+) -> list[str]:
     """Where a tab shows something else than the plan."""
     shown = tab.plan()
     found = []
     for part in ("tasks", "links", *(["order"] if order else [])):
         for id in sorted(shown[part].keys() | plan[part].keys()):
             here, there = shown[part].get(id), plan[part].get(id)
-            if part == "tasks" and here and there and _is_empty_phase(id, plan):
-                # Where its children are gone, each client draws it where it likes.
+            if part == "tasks" and here and there and _is_drawn_anywhere(id, plan, phases):
                 here, there = ({**each, **NO_DATES} for each in (here, there))
             if here != there:
                 found.append(f"{part} {id}: {tab.name} has {here}, the server {there}")
     return found
 
 
-def _is_empty_phase(id: str, plan: dict[str, Any]) -> bool:
-    return plan["tasks"][id]["type"] == "project" and id not in plan["order"]
+def _is_drawn_anywhere(id: str, plan: dict[str, Any], phases: bool) -> bool:
+    # Where its children are gone, each client draws a phase where it likes.
+    return plan["tasks"][id]["type"] == "project" and (id not in plan["order"] or not phases)
 
 
-def agree(server: Server, *tabs: Tab, order: bool = True) -> None:
+def agree(server: Server, *tabs: Tab, order: bool = True, phases: bool = True) -> None:
     """Wait until every tab has nothing more to send and shows what the server has.
 
-    The stock client cannot reorder rows from a distance; ``order=False`` leaves that out.
+    The stock client cannot reorder rows from a distance; ``order=False`` leaves that out, and
+    ``phases=False`` the dates of phases, which are drawn and never sent.
     """
     end = time.monotonic() + PATIENCE
     while True:
         busy = [tab for tab in tabs if tab.run("probe.busy()")]
         plan = stored(server)
-        found = [difference for tab in tabs for difference in differences(tab, plan, order)]
+        found = [difference for tab in tabs for difference in differences(tab, plan, order, phases)]
         if not busy and not found:
             return
         if time.monotonic() > end:
