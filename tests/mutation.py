@@ -7,9 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,50 +95,69 @@ OPERATORS: Final[dict[str, Operator]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module with one change."""
+    """A module with one change: the occurrence of an operator's places that is replaced."""
 
     module: str
     operator: str
+    occurrence: int
     row: int
     line: str
-    mutated: str
-    code: str
+    #: Which of the operator's changes to such lines it is.
+    turn: int
 
     @property
     def rank(self) -> str:
-        """Chooses a sample that stays when other lines change."""
-        return sha256(f"{self.operator} {self.line} {self.mutated}".encode()).hexdigest()
+        """Chooses a sample that stays as it is when other lines change."""
+        return sha256(f"{self.operator} {self.line} {self.turn}".encode()).hexdigest()
+
+    @property
+    def code(self) -> str:
+        code: str = mutate_code(_source(self.module), OPERATORS[self.operator], self.occurrence)
+        return code
+
+    def differs(self) -> bool:
+        """Whether it is a module, and another than the one that it was made of."""
+        try:
+            mutated = ast.parse(self.code)
+        except SyntaxError:
+            return False
+        return ast.dump(mutated) != ast.dump(ast.parse(_source(self.module)))
 
     def __str__(self) -> str:
-        return f"{self.module}.py:{self.row}: {self.line}\n  {self.operator}: {self.mutated}"
+        before, after = _source(self.module).splitlines(), self.code.splitlines()
+        pairs = zip(before, after, strict=False)
+        mutated = next((new.strip() for old, new in pairs if old != new), "")
+        return (
+            f"{self.module}.py:{self.row}: {self.line}\n  {self.operator}[{self.turn}]: {mutated}"
+        )
 
 
 def mutants(module: str) -> list[Mutant]:
     """All mutants of a module that its tests have to notice."""
-    source = (ROOT / "gantt_tornado" / f"{module}.py").read_text()
+    source = _source(module)
+    lines = source.splitlines()
     exempt = list(_exempt(ast.parse(source)))
-    unchanged = ast.dump(ast.parse(source))
-    found: dict[str, Mutant] = {}
+    nodes = list(ast_nodes(get_ast(source)))
+    found: list[Mutant] = []
     for name, operator in OPERATORS.items():
-        nodes = ast_nodes(get_ast(source))
+        turns: Counter[str] = Counter()
         spans = [span for node in nodes for span in operator.mutation_positions(node)]
         for occurrence, (start, end) in enumerate(spans):
-            if any(first <= start and end <= last for first, last in exempt):
-                continue
-            code = mutate_code(source, operator, occurrence)
-            if code not in found and ast.dump(ast.parse(code)) != unchanged:
-                found[code] = _mutant(module, name, start[0], source, code)
-    return list(found.values())
-
-
-def _mutant(module: str, operator: str, row: int, source: str, code: str) -> Mutant:
-    before, after = source.splitlines(), code.splitlines()
-    at = next(at for at, line in enumerate(before) if at >= len(after) or line != after[at])
-    return Mutant(module, operator, row, before[at].strip(), after[at].strip(), code)
+            line = lines[start[0] - 1].strip()
+            turns[line] += 1
+            if not any(first <= start and end <= last for first, last in exempt):
+                found.append(Mutant(module, name, occurrence, start[0], line, turns[line]))
+    return found
 
 
 def sample(module: str, size: int) -> list[Mutant]:
-    return sorted(mutants(module), key=lambda each: each.rank)[:size]
+    """Some of a module's mutants, and the same for as long as their lines are."""
+    ranked = sorted(mutants(module), key=lambda each: each.rank)
+    return list(islice((each for each in ranked if each.differs()), size))
+
+
+def _source(module: str) -> str:
+    return (ROOT / "gantt_tornado" / f"{module}.py").read_text()
 
 
 def _exempt(module: ast.Module) -> Iterator[Span]:
