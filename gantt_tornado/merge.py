@@ -70,7 +70,7 @@ def diff(old: Fields, new: Fields) -> Diff:
 
 def whole(fields: Iterable[str]) -> set[str]:
     """The fields that change together with the given ones, and themselves."""
-    found = set(fields) - {"target"}
+    found = set(fields)
     if found & DATES:
         found |= DATES
     if found & PLACE:

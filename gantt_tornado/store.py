@@ -13,7 +13,7 @@ import math
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -401,9 +401,9 @@ class Store:
         later = self.journal.later(change.id, change.seq)
         if later and later[-1].previous > change.seq:
             raise Conflict(f"This {entity.name} has been changed too often since.")
-        fields = merge.whole(change.fields) & (row.state.keys() | change.fields.keys())
+        fields = _undone_with(entity, change.fields) & (row.state.keys() | change.fields.keys())
         for each in later:
-            overlap = fields & merge.whole(each.fields)
+            overlap = fields & _undone_with(entity, each.fields)
             if overlap and not each.makes_room and author.is_other_than(each.author):
                 who, what = each.author.user or "Somebody", ", ".join(sorted(overlap))
                 raise Conflict(f"{who} has changed this since: {what}.")
@@ -926,6 +926,13 @@ def _ties(entity: Entity, before: State, after: State) -> list[str]:
     """The fields in which an item is tied to others, as far as they are changed."""
     fields = (*entity.references, "type") if entity is LINK else entity.references
     return [field for field in fields if after[field] != before[field]]
+
+
+def _undone_with(entity: Entity, fields: Iterable[str]) -> set[str]:
+    """The fields that are taken back together with the given ones, and themselves."""
+    found = merge.whole(fields)
+    # A row's place is its sort key; where it was dropped is only how it came there.
+    return found - {"target"} if entity.ordered else found
 
 
 def _fields(entity: Entity, state: State) -> str:

@@ -477,6 +477,14 @@ def test_a_row_whose_target_left_the_branch_is_appended(plan: Driven, target: st
     assert plan.branch(a) == [first, b]
 
 
+def test_a_row_in_the_middle_whose_target_is_in_another_branch_stays(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    first, second = plan.task(parent=c), plan.task(parent=c)
+    for target in (str(first), f"next:{first}", str(second), f"next:{second}"):
+        plan.update("task", b, {"target": target})
+        assert plan.branch() == [a, b, c]
+
+
 def test_a_row_that_stands_there_already_does_not_move(plan: Driven) -> None:
     a, b = plan.task(), plan.task()
     (change,) = plan.update("task", b, {"target": f"next:{a}"}).changes
@@ -872,6 +880,22 @@ def test_what_others_did_to_other_fields_stays(plan: Driven) -> None:
     plan.update("task", task, {"b": 2}, BOB)
     item = value(plan.undo(change.seq, ALICE))
     assert (item["a"], item["b"]) == (1, 2)
+
+
+def test_an_undone_new_end_of_a_link_is_the_end_before(plan: Driven) -> None:
+    a, b, c = plan.task(), plan.task(), plan.task()
+    link = plan.link(a, b)
+    (change,) = plan.update("link", link, {"target": c}, ALICE).changes
+    assert value(plan.undo(change.seq, ALICE))["target"] == b
+
+
+def test_a_new_end_of_a_link_that_somebody_else_gave_it_since_is_not_undone(plan: Driven) -> None:
+    a, b, c, d = plan.task(), plan.task(), plan.task(), plan.task()
+    link = plan.link(a, b)
+    (change,) = plan.update("link", link, {"target": c}, ALICE).changes
+    plan.update("link", link, {"target": d}, BOB)
+    with pytest.raises(Conflict, match="target"):
+        plan.undo(change.seq, ALICE)
 
 
 def test_what_somebody_else_changed_since_is_not_undone(plan: Driven) -> None:
