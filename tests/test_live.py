@@ -1038,6 +1038,14 @@ class TestResend:
         value = await socket.value("add-task")
         assert (value["task"]["text"], value["task"]["progress"]) == ("A", 1)
 
+    async def test_the_first_edit_of_ones_own_new_row_is_sent_again(self, gantt, listen):
+        """A page that was adding a row just then has put this one off."""
+        page = gantt.having(Remote_Device="1")
+        id = (await page.add("task", text="a"))["id"]
+        socket = await listen("tasks")
+        await page.put(f"/data/task/{id}", {"text": "A"})
+        assert (await awaited(socket, "add-task"))["task"]["text"] == "A"
+
     async def test_one_who_changed_nothing_beside_another_writer_is_told_again(
         self, backend, gantt, listen
     ):
@@ -1311,6 +1319,21 @@ class TestReplay:
         (handler,) = backend.connections
         handler.ask(1)
         await first.subscribe("tasks")
+        handler.on_pong(b"1")
+        await first.close()
+        again = await listen("tasks", since=0, handshake=False)
+        assert (await again.value("add-task"))["task"]["id"] == a
+
+    async def test_a_pong_says_nothing_of_a_channel_that_was_left_before_the_question(
+        self, backend, gantt, listen
+    ):
+        (a,) = await tasks(gantt, "a")
+        await gantt.get("/api/v1?since=0")
+        first = await listen("links", "tasks", since=0, handshake=False)
+        (handler,) = backend.connections
+        await first.send({"action": "unsubscribe", "name": "tasks"})
+        await until(lambda: "tasks" not in backend.hub._listeners[handler].channels)
+        handler.ask(1)
         handler.on_pong(b"1")
         await first.close()
         again = await listen("tasks", since=0, handshake=False)

@@ -536,6 +536,19 @@ def test_who_deleted_a_row_with_one_that_had_left_it_gets_that_back_whole(plan: 
     assert client.shown() == Client(plan.plan).shown()
 
 
+def test_a_row_that_left_a_deleted_one_is_replayed_whole_after_a_repetition_too(
+    plan: Driven,
+) -> None:
+    top, home = plan.task(), plan.task()
+    child = plan.task(parent=top)
+    below = plan.task(parent=child)
+    since = plan.plan.seq
+    plan.update("task", child, {"parent": home})
+    plan.delete("task", top)
+    plan.plan.resent(TASK, child)
+    assert ("add-task", below) in kinds(plan.plan, "tasks", since)
+
+
 def test_what_hangs_below_a_move_may_be_older_than_all_that_is_remembered(plan: Driven) -> None:
     top = plan.task()
     child = plan.task(parent=top)

@@ -600,6 +600,19 @@ def test_a_merge_tells_that_it_differs_from_what_was_sent(plan: Driven) -> None:
     assert plan.update("task", sent["id"], {**sent, "b": 2}, BOB).differs
 
 
+def test_a_merge_in_a_field_that_was_not_sent_tells_that_it_differs(plan: Driven) -> None:
+    sent = value(plan.insert("task", {**DATES, "a": 1, "b": 1}))
+    plan.update("task", sent["id"], {"a": 2}, ALICE)
+    assert plan.update("task", sent["id"], {"b": 2, "_rev": sent["_rev"]}, BOB).differs
+
+
+def test_dates_that_were_corrected_tell_that_they_differ_from_what_was_sent(plan: Driven) -> None:
+    sent = value(plan.insert("task", DATES))
+    outcome = plan.update("task", sent["id"], {**sent, "end_date": "2026-03-09 00:00"})
+    assert value(outcome)["duration"] != sent["duration"]
+    assert outcome.differs
+
+
 def test_nothing_new_is_no_change(plan: Driven) -> None:
     sent = value(plan.insert("task", DATES))
     outcome = plan.update("task", sent["id"], sent)

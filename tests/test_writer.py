@@ -254,6 +254,23 @@ def test_a_job_that_fails_fails_alone(error: Exception) -> None:
     asyncio.run(scene())
 
 
+def test_a_job_that_fails_half_written_and_succeeds_apart_has_succeeded() -> None:
+    async def scene() -> None:
+        async with started() as w:
+            errors = [Conflict("no")]
+
+            def fail_once() -> str:
+                w.add(1)()
+                if errors:
+                    raise errors.pop()
+                return "done"
+
+            assert await w.writer.submit(fail_once) == "done"
+            assert await w.writer.submit(w.stored) == [1]
+
+    asyncio.run(scene())
+
+
 def test_what_a_failed_job_had_written_is_taken_back() -> None:
     async def scene() -> None:
         async with started() as w:
