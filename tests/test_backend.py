@@ -15,6 +15,7 @@ from gantt_tornado import Backend, Config, GanttError, User, writer
 from gantt_tornado.auth import Role
 from gantt_tornado.entities import ENTITIES, Entity
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, StartError, Unavailable
+from gantt_tornado.touches import TOGETHER
 from tests.test_hub import Page
 
 pytestmark = pytest.mark.gen_test
@@ -862,6 +863,20 @@ class TestRestart:
         await again.close()
         assert [value["type"] for value in page.had] == ["add-task", "update-task", "move-task"]
         assert page.had[0]["task"]["id"] == a
+
+    async def test_what_was_written_long_before_is_not_repeated(
+        self, backend, gantt_config, monkeypatch
+    ):
+        clock = {"ms": 1 << 41}
+        monkeypatch.setattr(backend._store, "_now", lambda: clock["ms"])
+        (early,) = await tasks(backend, "early")
+        clock["ms"] += 1
+        (late,) = await tasks(backend, "late")
+        clock["ms"] += int(2 * TOGETHER * 1000)
+        (last,) = await tasks(backend, "last")
+        await backend.close()
+        async with Backend(gantt_config) as again:
+            assert [id in again._resend._due for id in (early, late, last)] == [False, True, True]
 
 
 class TestDemo:

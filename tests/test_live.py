@@ -13,6 +13,7 @@ from tornado.websocket import WebSocketClosedError
 
 from gantt_tornado import Role, User, rank, store
 from gantt_tornado.backend import AT_ONCE
+from gantt_tornado.hub import CROWDED
 from gantt_tornado.live import MOST_UNDER_WAY
 from gantt_tornado.rpc import MOST_ANSWERED
 
@@ -881,6 +882,18 @@ class TestOrder:
         answers = await writing
         told = [(await socket.value("update-task"))["task"] for _ in range(9)]
         assert told == sorted((answer.json["item"] for answer in answers), key=lambda i: i["_rev"])
+
+    async def test_a_new_row_is_told_in_a_crowded_window_too(self, backend, listen, held):
+        socket = await listen("tasks")
+        new = backend.plan.seq + 1
+        with held():
+            adding = asyncio.ensure_future(backend.insert("task", {"text": "a", **DATES}))
+            await until(lambda: backend._writer.waiting == 1)
+            changing = [backend.update("task", new, {"text": f"{n}"}) for n in range(CROWDED)]
+            writing = asyncio.gather(adding, *changing)
+            await until(lambda: backend._writer.waiting == 1 + CROWDED)
+        await writing
+        assert [(await socket.value())["type"] for _ in range(2)] == ["add-task", "update-task"]
 
     async def test_the_last_event_is_what_is_stored(self, gantt, listen):
         (a,) = await tasks(gantt, "a")
