@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -252,7 +252,10 @@ class Plan:
                     plan._hang(entity, row.id, row.state)
         # Join all blocks here, off the loop; after a change only its own is joined again.
         plan.load()
-        plan._touched.update(store.journal.touched(DEFAULT_PROJECT))
+        for id, touched in store.journal.touched(DEFAULT_PROJECT):
+            # What a damaged line says of it counts less than the rows.
+            deleted = plan.item(touched.entity, id) is None
+            plan._touched[id] = replace(touched, deleted=deleted)
         return plan
 
     def become(self, other: Plan) -> None:

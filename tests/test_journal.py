@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from gantt_tornado import journal as journal_module
@@ -403,3 +404,13 @@ def test_an_author_that_cannot_be_read_is_another(plan: Driven, damage: dict[str
     seq = plan.update("task", task, {"text": "a"}).changes[0].seq
     damage_line(plan, seq, damage)
     assert any(each.user or each.device for each in plan.store.journal.authors_since(task, 1))
+
+
+@pytest.mark.parametrize("damage", [{"action": "x"}, {"action": "update"}, {"action": b"\xff"}])
+def test_what_a_damaged_line_does_not_say_was_deleted_is_told_as_gone(
+    plan: Driven, damage: dict[str, Any]
+) -> None:
+    task = plan.task()
+    damage_line(plan, plan.delete("task", task).changes[0].seq, damage)
+    (gone,) = Plan.read(plan.store).replay("tasks", 0)
+    assert orjson.loads(gone)["type"] == "delete-task"
