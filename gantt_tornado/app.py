@@ -51,6 +51,10 @@ class FileHandler(Bounded, web.RequestHandler):
 
     roles: ClassVar = {"GET": None, "HEAD": None}
 
+    def initialize(self, body_timeout: float = Bounded.body_timeout, **more: Any) -> None:
+        super().initialize(**more)
+        self.body_timeout = body_timeout
+
     def set_default_headers(self) -> None:
         self.set_header("Content-Security-Policy", POLICY)
         self.set_header("X-Content-Type-Options", "nosniff")
@@ -87,7 +91,7 @@ class PageHandler(FileHandler, web.StaticFileHandler):
         return super().get_absolute_path(root, path)
 
 
-class PageRedirect(Bounded, web.RedirectHandler):
+class PageRedirect(FileHandler, web.RedirectHandler):
     """A mounted page without its last slash, where relative addresses would not hold."""
 
     roles: ClassVar = {"GET": None}
@@ -122,16 +126,18 @@ def routes(backend: Backend, prefix: str = "", page: bool = True, client: bool =
         (prefix + r"/data/([a-z]+)(?:/([^/]+))?", EntityHandler, ours),
         (prefix + r"/data/.*", NoSuchRoute, ours),
     ]
+    files = {"body_timeout": backend.config.body_timeout}
     if page or client:
+        vendor = {"path": str(STATIC / "vendor"), **files}
         rules += [
-            (prefix + r"/dhtmlxgantt\.css", StyleHandler),
-            (prefix + r"/vendor/(.*)", PageHandler, {"path": str(STATIC / "vendor")}),
+            (prefix + r"/dhtmlxgantt\.css", StyleHandler, files),
+            (prefix + r"/vendor/(.*)", PageHandler, vendor),
         ]
     if page:
         if prefix:
-            rules.append((prefix, PageRedirect, {"url": prefix + "/"}))
-        files = {"path": str(STATIC), "default_filename": "index.html"}
-        rules.append((prefix + r"/(.*)", PageHandler, files))
+            rules.append((prefix, PageRedirect, {"url": prefix + "/", **files}))
+        root = {"path": str(STATIC), "default_filename": "index.html", **files}
+        rules.append((prefix + r"/(.*)", PageHandler, root))
     for rule in rules:
         check_roles(rule[1])
     return rules

@@ -14,7 +14,6 @@ from tornado.tcpclient import TCPClient
 from gantt_tornado import requests
 from gantt_tornado.backend import Write
 from gantt_tornado.errors import GanttError, Unavailable
-from gantt_tornado.handlers import Bounded
 
 pytestmark = pytest.mark.gen_test
 
@@ -1740,8 +1739,7 @@ class TestBodies:
 
 class TestSlowBodies:
     @pytest.fixture
-    def settings(self, monkeypatch):
-        monkeypatch.setattr(Bounded, "body_timeout", 0.05)
+    def settings(self):
         return {"body_timeout": 0.05}
 
     @everywhere
