@@ -51,8 +51,8 @@ class FileHandler(Bounded, web.RequestHandler):
 
     roles: ClassVar = {"GET": None, "HEAD": None}
 
-    def initialize(self, body_timeout: float = Bounded.body_timeout, **more: Any) -> None:
-        super().initialize(**more)
+    def __init__(self, *args: Any, body_timeout: float = Bounded.body_timeout, **more: Any) -> None:
+        super().__init__(*args, **more)
         self.body_timeout = body_timeout
 
     def set_default_headers(self) -> None:
