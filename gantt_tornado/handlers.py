@@ -72,7 +72,7 @@ class Bounded(web.RequestHandler):
     def on_connection_close(self) -> None:
         super().on_connection_close()
         if self._body is not None:
-            self._body.end()
+            self._body.abandon()
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]

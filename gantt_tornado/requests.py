@@ -93,8 +93,15 @@ class Body:
             self.end()
         return self._received <= self._limit + MOST_DROPPED
 
+    def abandon(self) -> None:
+        """The connection is gone, and nobody will read what came of it. The connection's own
+        objects wait for the collector; as large as a body may be, it must not wait with them."""
+        self.end()
+        if self._received != self._announced:
+            self._chunks.clear()
+
     def end(self) -> None:
-        """Nothing more is waited for: it is here, or the connection is gone."""
+        """Nothing more is waited for."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -107,7 +107,7 @@ class Update(HTTPMessageDelegate):
             self._router.run(self)
 
     def on_connection_close(self) -> None:
-        self._body.end()
+        self._body.abandon()
 
     async def answer(self) -> None:
         retry_after = None

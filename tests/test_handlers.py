@@ -14,6 +14,7 @@ from tornado.tcpclient import TCPClient
 from gantt_tornado import requests
 from gantt_tornado.backend import Write
 from gantt_tornado.errors import GanttError, Unavailable
+from gantt_tornado.requests import Body
 
 pytestmark = pytest.mark.gen_test
 
@@ -1727,6 +1728,22 @@ class TestBodies:
         await stream.write(b"GET /data HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         status, rest = await told(stream)
         assert status >= 400 and b'"tasks"' in rest
+
+    @pytest.mark.parametrize("method, path", [("PUT", "/data/task/1"), ("POST", "/data/task")])
+    async def test_of_a_client_that_goes_while_it_sends_nothing_is_kept(
+        self, gantt, monkeypatch, method, path
+    ):
+        bodies, gone = [], asyncio.Event()
+        take, abandon = Body.take, Body.abandon
+        monkeypatch.setattr(Body, "take", lambda it, part: bodies.append(it) or take(it, part))
+        monkeypatch.setattr(Body, "abandon", lambda it: (abandon(it), gone.set()))
+        stream = await begin(gantt, method, path, "Content-Length: 1000")
+        await stream.write(b"x" * 10)
+        while not bodies:
+            await asyncio.sleep(0)
+        stream.close()
+        await asyncio.wait_for(gone.wait(), 3)
+        assert [body._chunks for body in bodies] == [[]]
 
     async def test_a_client_that_goes_while_it_sends_leaves_nothing_waiting(self, gantt, caplog):
         for method, path in ANYWHERE:
