@@ -39,7 +39,7 @@ OF_COSMIC_RAY: Final = (
 Span = tuple[tuple[int, int], tuple[int, int]]
 
 
-class DropCall(Operator):  # type: ignore[misc]
+class DropCall(Operator):
     """A statement that is nothing but a call is not carried out."""
 
     def mutation_positions(self, node: Any) -> Iterator[Span]:
@@ -57,7 +57,7 @@ class DropCall(Operator):  # type: ignore[misc]
         return ()
 
 
-class ReplaceCondition(Operator):  # type: ignore[misc]
+class ReplaceCondition(Operator):
     """The condition of an ``if`` always holds, or never."""
 
     def mutation_positions(self, node: Any) -> Iterator[Span]:
