@@ -334,7 +334,10 @@ class Inserts:
         told = {
             id: (TASK, each.seq)
             for id, each in self._told.items()
-            if each.at >= since and not (each.page == page and self._is_as(id, each.seq))
+            # A refused row that its user deletes is no more heard of, and what was put off for
+            # its sake is added then as it was: once more, where it is not so any more.
+            if each.at >= (since if self._is_as(id, each.seq) else adding.since)
+            and not (each.page == page and self._is_as(id, each.seq))
         }
         roots = [*told]
         if adding.replay_from is not None:

@@ -564,6 +564,26 @@ def test_a_page_with_a_refused_row_is_told_once_more_when_that_is_saved(play) ->
     play(scene)
 
 
+def test_what_is_gone_is_told_a_page_with_a_refused_row_whenever_it_rests(play) -> None:
+    # Its user may have deleted the refused row, of which nobody hears.
+    async def scene(stage: Stage) -> None:
+        known = await stage.task(THEIRS)
+        await asyncio.sleep(UNDER_WAY + LONG)
+        own = stage.listen("mine", "eve")
+        with pytest.raises(GanttError):
+            await stage.task(MINE, parent=10**12)
+        there, gone = await stage.task(THEIRS), await stage.task(THEIRS)
+        await stage.delete(THEIRS, gone)
+        await asyncio.sleep(LONG)
+        own.clear()
+        await stage.put(MINE, known, text="Fill")
+        await asyncio.sleep(LONG)
+        assert told_again(own, gone) == ["delete-task"]
+        assert told_again(own, there) == []
+
+    play(scene)
+
+
 def test_a_refused_row_that_is_deleted_counts_as_saved(play) -> None:
     async def scene(stage: Stage) -> None:
         known = await stage.task(THEIRS)
