@@ -54,8 +54,8 @@ def _reconnecting(port: int, seconds: float) -> Iterator[Line]:
     loop = Loop()
     edits = load(loop, port)[:MISSED]
     writer = Connection(loop, port)
-    body, _ = writer.fetch(task.request("GET", "/data/history?limit=1"))
-    since = orjson.loads(body)["history"][0]["seq"]
+    body, _ = writer.fetch(task.request("GET", "/data"))
+    since = orjson.loads(body)["seq"]
     for edit in edits:
         edit.answered(writer.fetch(edit.next())[0])
     writer.close()
@@ -72,7 +72,7 @@ def _reconnecting(port: int, seconds: float) -> Iterator[Line]:
 
 
 def _once(
-    loop: Loop, port: int, edits: list[task.Edit], since: int, count: int
+    loop: Loop, port: int, edits: list[task.Edit], since: str, count: int
 ) -> tuple[float, list[float]]:
     """Seconds until all are served, and those of each PUT meanwhile."""
     editor = Editor(loop, port, edits)

@@ -30,33 +30,34 @@ def fields(parent: int = 0) -> dict[str, Any]:
 
 def item(id: int) -> dict[str, Any]:
     """A task as a client gets it."""
-    return {"id": id, **fields(), "sortorder": "b00", "_rev": id}
+    return {"id": id, **fields(), "sortorder": "b00", "_mark": "3fa9c1", "_rev": id}
 
 
 class Edit:
-    """PUTs of one task as the stock client makes them: the whole row, with its ``_rev``."""
+    """PUTs of one task as the stock client makes them: the whole row, with its ``_mark`` and
+    ``_rev``, which come last."""
 
     def __init__(self, item: dict[str, Any]) -> None:
-        rev = item["_rev"]
-        path, self._rev = f"/data/task/{item['id']}", b"%d" % rev
+        path = f"/data/task/{item['id']}"
+        self._rev = b'"%s","_rev":%d}' % (item["_mark"].encode(), item["_rev"])
         #: Bytes of the item's JSON.
         self.size = len(orjson.dumps(item))
         self._heads = []
         for progress in (0.75, 0.25):
-            body = orjson.dumps({**item, "progress": progress, "_rev": rev})
-            kept = body.removesuffix(b"%d}" % rev)
+            body = orjson.dumps({**item, "progress": progress})
+            kept = body.removesuffix(self._rev)
             self._heads.append(request("PUT", path, body)[: -len(body)] + kept)
 
     def next(self) -> bytes:
         """The request that changes the task once more."""
         self._heads.reverse()
-        return b"%s%s}" % (self._heads[1], self._rev)
+        return self._heads[1] + self._rev
 
     def answered(self, body: bytes) -> None:
-        """Take the new ``_rev`` over, as a page does."""
-        rev = body.rpartition(b'"_rev":')[2].rstrip(b"}")
-        if rev.isdigit():
-            self._rev = rev
+        """Take the new ``_mark`` and ``_rev`` over, as a page does."""
+        rev = body.rpartition(b'"_mark":')[2]
+        if b'"_rev":' in rev:
+            self._rev = rev.rstrip(b"}") + b"}"
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:

@@ -28,6 +28,7 @@ from gantt_tornado import (
     NotFound,
     Outcome,
     Role,
+    Stale,
     StartError,
     Token,
     TooLarge,
@@ -91,6 +92,8 @@ async def tidy(backend: Backend, id: int) -> str:
             outcome = await backend.undo(change.root, author=OFFICE)
         text = backend.item("task", id)["text"]
         return f"{text} is back with {len(outcome.changes)} changes"
+    except Stale as error:
+        return f"what the office knows of it is too old: {error.message}"
     except (NotFound, Conflict) as error:
         return f"somebody was there before: {error.message}"
     except (BadRequest, TooLarge, Forbidden) as error:

@@ -2,7 +2,7 @@
 
 The stock client keeps the ``since`` of its load for ever, and a page a day old would be
 replayed a day. But a browser acknowledges without knowing it: it answers a ping with
-the ping's payload, in order with the frames before it. So a ping carries the number of
+the ping's payload, in order with the frames before it. So a ping carries the position of
 the last change sent, and its pong says that all up to there has arrived.
 
 A socket is known again by its URL. Each page makes one handshake with that URL before
@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gantt_tornado.entities import ENTITIES
+from gantt_tornado.marks import Position
 
 #: Pages remembered; the oldest go first, and pay with a longer replay.
 MOST_PAGES: Final = 20_000
@@ -38,7 +39,7 @@ class _Page:
     #: Its last socket. A page is remembered for much longer than its socket lives.
     socket: weakref.ref[object] | None = None
     #: Channel → the last change that has arrived.
-    arrived: dict[str, int] = field(default_factory=dict)
+    arrived: dict[str, Position] = field(default_factory=dict)
 
 
 class Acks:
@@ -56,7 +57,7 @@ class Acks:
         if len(self._pages) > MOST_PAGES:
             self._pages.popitem(last=False)
 
-    def opened(self, url: str, socket: object) -> dict[str, int]:
+    def opened(self, url: str, socket: object) -> dict[str, Position]:
         """A socket opened: what has arrived at the page behind it, by channel."""
         page = self._pages.get(_key(url))
         if page is None or page.handshakes > 1:
@@ -65,12 +66,14 @@ class Acks:
         page.socket = weakref.ref(socket)
         return dict(page.arrived)
 
-    def arrived(self, url: str, socket: object, channels: frozenset[str], seq: int) -> None:
-        """All changes up to ``seq`` on these channels have arrived through ``socket``."""
+    def arrived(
+        self, url: str, socket: object, channels: frozenset[str], position: Position
+    ) -> None:
+        """All changes up to a position on these channels have arrived through ``socket``."""
         page = self._pages.get(_key(url))
         if page is None or page.socket is None or page.socket() is not socket:
             return
-        page.arrived.update(dict.fromkeys(channels & _REPLAYED, seq))
+        page.arrived.update(dict.fromkeys(channels & _REPLAYED, position))
 
 
 def _key(url: str) -> bytes:

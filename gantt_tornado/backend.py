@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import orjson
@@ -22,18 +22,26 @@ from gantt_tornado.acks import Acks
 from gantt_tornado.auth import Tokens, User
 from gantt_tornado.callbacks import Callbacks, OnChange
 from gantt_tornado.config import Config
+from gantt_tornado.continuity import Continuity
 from gantt_tornado.conversion import convert
 from gantt_tornado.database import Database
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Edit, Entity, is_word
-from gantt_tornado.errors import BadRequest, GanttError, NotFound, TooLarge, Unavailable
-from gantt_tornado.hub import Event, Hub, Listener, framed
+from gantt_tornado.errors import (
+    BadRequest,
+    GanttError,
+    NotFound,
+    Stale,
+    TooLarge,
+    Unavailable,
+)
+from gantt_tornado.hub import Audience, Event, Hub, Listener, framed
 from gantt_tornado.inserts import NEW, Inserts
 from gantt_tornado.journal import NOBODY, Author, Committed
 from gantt_tornado.loads import Loads
 from gantt_tornado.plan import Plan
 from gantt_tornado.resend import Resend
 from gantt_tornado.rpc import Services
-from gantt_tornado.store import Outcome, Store
+from gantt_tornado.store import TASK, Outcome, Store
 from gantt_tornado.touches import TOGETHER, Touches
 from gantt_tornado.writer import Writer
 
@@ -54,6 +62,8 @@ PRUNE_EVERY: Final = 60.0
 REREAD_EVERY: Final = 2.0
 #: Seconds between two questions to every page how far it got.
 ASK_EVERY: Final = 5.0
+#: Seconds between two notes of what is served.
+NOTE_EVERY: Final = 5.0
 #: Sockets that may open, or be told what they missed, in one turn of the loop; readers of
 #: the history.
 AT_ONCE: Final = 2
@@ -117,6 +127,7 @@ class Backend:
         self._markup = self.config.html == "clean"
         self._database = Database(self.config.database)
         self._writer = Writer(self._database, self._committed, self._answered)
+        self._continuity = Continuity(self._database.path)
         self._callbacks = Callbacks()
         self._presence: asyncio.TimerHandle | None = None
         # A list a batch, between its commit and its telling.
@@ -147,7 +158,9 @@ class Backend:
         # repetition has no answer of that server under way any more.
         for entity, id in latest:
             self._resend.touch(entity, id, "", disputed=True)
-        self._tasks = [asyncio.create_task(self._prune()), asyncio.create_task(self._ask())]
+        await self._note_position()
+        loops = (self._prune, self._ask, self._note_positions)
+        self._tasks = [asyncio.create_task(run()) for run in loops]
 
     def _serve(self, plan: Plan) -> None:
         """Serve a plan, and tell what becomes of it."""
@@ -169,6 +182,8 @@ class Backend:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._writer.close()
+        if tasks:
+            await self._note_position()
         self._resend.close()
         self._inserts.close()
         if self._presence is not None:
@@ -209,15 +224,48 @@ class Backend:
     ) -> Outcome:
         """Change fields of an item. With ``_rev`` among them, only those that differ from
         the item as it was at that revision count, and are merged with what came since."""
-        kind = known(entity)
+        return await self._update(known(entity), id, fields, author)
+
+    async def _update(
+        self,
+        kind: Entity,
+        id: int,
+        fields: Mapping[str, Any],
+        author: Author,
+        has_all: int | None = None,
+    ) -> Outcome:
+        """``has_all`` is the change as of which the writer has the whole plan, None for one
+        who has what its fields say."""
         with self._inserts.request(author.device, id):
             try:
                 edit = await self._read(kind, fields)
+                if has_all is not None:
+                    edit = replace(edit, rev=has_all, has_all=True)
                 return await self._write(lambda: self._store.update(kind, id, edit, author))
-            except GanttError:
+            except GanttError as error:
                 # The writer has on its screen what is not stored.
-                self._resend.refused(kind, id, author, fields)
+                self._refused(kind, id, author, fields, error)
                 raise
+
+    def _refused(
+        self,
+        kind: Entity,
+        id: int,
+        author: Author,
+        fields: Mapping[str, Any],
+        error: GanttError,
+    ) -> None:
+        self._resend.refused(kind, id, author, fields)
+        if isinstance(error, Stale):
+            # All that its page has may be of another history.
+            only = Audience(listeners=self.hub.reloading(author.device))
+            self.hub.publish(self._reload(only=only))
+
+    def _reload(self, version: int = 0, only: Audience | None = None) -> list[Event]:
+        """Tells pages to load again."""
+        value = self.plan.reload_value()
+        channels = [entity.channel for entity in ENTITIES.values()]
+        return [framed(each, value, self.plan.seq, 0, version, only) for each in channels]
 
     async def _read(self, kind: Entity, fields: Mapping[str, Any]) -> Edit:
         return await _beside(fields, kind.read, fields, self._calendar, self._markup)
@@ -237,7 +285,7 @@ class Backend:
         Raises:
             BadRequest: no place is named, or several that are not the same.
         """
-        fields: dict[str, Any] = {"_rev": self.plan.seq}
+        fields: dict[str, Any] = {}
         beside = self._parent_beside(id, before, after)
         if beside is None and parent is None:
             raise BadRequest("A place is needed: parent, before or after.")
@@ -246,7 +294,7 @@ class Backend:
         fields["parent"] = parent if beside is None else beside
         if beside is not None:
             fields["target"] = str(before) if after is None else f"next:{after}"
-        return await self.update("task", id, fields, author=author)
+        return await self._update(TASK, id, fields, author, has_all=self.plan.seq)
 
     def _parent_beside(self, id: int, before: int | None, after: int | None) -> int | None:
         """The parent of a move's neighbours, None where it names none."""
@@ -297,7 +345,7 @@ class Backend:
         error = result if isinstance(result, GanttError) else None
         self._inserts.answered(author.device, row, error)
         if error is not None and row != NEW:
-            self._resend.refused(kind, row, author, write.fields)
+            self._refused(kind, row, author, write.fields, error)
 
     def _carry_out(
         self, kind: Entity, write: Write, author: Author, saved: dict[str, int]
@@ -419,6 +467,7 @@ class Backend:
         """On the writer's thread: what the loop starts with."""
         with self._database.peewee.atomic("IMMEDIATE"):
             convert(self._database, self.config.html)
+            self._continuity.check(self._database)
         store = Store(self._database, self._calendar, markup=self._markup)
         with self._database.peewee.atomic("IMMEDIATE"):
             store.mend()
@@ -498,10 +547,7 @@ class Backend:
             if isinstance(plan, Plan):
                 self._rereading = None
                 self.plan.become(plan)
-                value = protocol.reload_value(plan.seq)
-                version = self.plan.version
-                channels = [entity.channel for entity in ENTITIES.values()]
-                return [framed(each, value, plan.seq, version=version) for each in channels]
+                return self._reload(self.plan.version)
         return []
 
     def _events(self, change: Committed) -> list[Event]:
@@ -565,6 +611,16 @@ class Backend:
                 self.hub.ask()
             except Exception:
                 log.exception("the pages could not be asked how far they got")
+
+    async def _note_positions(self) -> None:
+        """Note what is served, for the next start."""
+        while True:
+            await asyncio.sleep(NOTE_EVERY)
+            await self._note_position()
+
+    async def _note_position(self) -> None:
+        position = self.plan.stored_position()
+        await asyncio.get_running_loop().run_in_executor(None, self._continuity.note, position)
 
     def _announce_presence(self) -> None:
         if self._presence is None:

@@ -1,7 +1,8 @@
 """From one way of keeping text to the other, when the configuration says another than before.
 
 What is drawn stays the same: HTML that was cleaned becomes the letters that it showed, and
-letters become HTML that shows them. Only markup does not come back: ``<b>`` in a plan that
+letters become HTML that shows them. But what a page holds is in the old way, so all changes
+get new marks, and it has to load again. Only markup does not come back: ``<b>`` in a plan that
 is kept as text is three letters. Runs on the writer's thread, in one transaction.
 """
 
@@ -15,6 +16,7 @@ import orjson
 from peewee import Field, Model
 
 from gantt_tornado import text
+from gantt_tornado.continuity import renew
 from gantt_tornado.database import ANY, Compile, Database
 from gantt_tornado.entities import ENTITIES, Change, Setting
 
@@ -65,6 +67,7 @@ def convert(database: Database, html: str) -> bool:
                 database.execute(table.write, (converted, key))
                 count += 1
     database.execute(write, (html, "html"))
+    renew(database)
     log.info("text is kept as html = %r from now on: %d rows were converted", html, count)
     return True
 

@@ -31,7 +31,7 @@ from pydantic import (
 # pydantic cannot read typing's own before Python 3.12.
 from typing_extensions import TypedDict
 
-from gantt_tornado import merge, protocol, text
+from gantt_tornado import marks, merge, protocol, text
 from gantt_tornado.dates import Calendar, complete
 from gantt_tornado.errors import BadRequest
 from gantt_tornado.text import DEEPEST
@@ -53,11 +53,13 @@ _HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class Item(Model):
-    """A row of a plan. ``id`` is unique across all entities; ``rev`` is its last change."""
+    """A row of a plan. ``id`` is unique across all entities; ``rev`` is its last change, and
+    ``mark`` the mark of that, see :mod:`gantt_tornado.marks`."""
 
     id = BigIntegerField(primary_key=True)
     project = TextField()
     rev = BigIntegerField()
+    mark = IntegerField()
     fields = TextField()
 
 
@@ -109,6 +111,10 @@ class Change(Model):
     fields = TextField()
     #: field → what others had made impossible by then, as JSON, mostly empty.
     dropped = TextField()
+    #: Random, see :mod:`gantt_tornado.marks`.
+    mark = IntegerField()
+    #: That of the change ``previous``, which may be forgotten by now.
+    previous_mark = IntegerField()
 
 
 class Spacing(Model):
@@ -130,10 +136,12 @@ class Setting(Model):
 
 class Counter(Model):
     """One row: the last change when some were forgotten, so that even when all are, no
-    number is given twice."""
+    number is given twice; and the mark of the last that is forgotten, at first of the
+    beginning."""
 
     id = IntegerField(primary_key=True)
     seq = BigIntegerField()
+    mark = IntegerField()
 
 
 def is_word(value: object) -> bool:
@@ -314,13 +322,16 @@ class BaselineFields(TypedDict, total=False):
 class Edit:
     """What a writer sent for one item, read and checked.
 
-    ``rev`` is the item's ``_rev`` as the writer had it, ``target`` where it dropped the
-    row.
+    ``rev`` is the item's ``_rev`` as the writer had it, ``mark`` its ``_mark`` where it came
+    with that, and ``target`` where it dropped the row. A writer who has the whole plan as of
+    change ``rev``, which need not be one of the item's, ``has_all``.
     """
 
     values: State
     rev: int | None = None
     target: str = ""
+    mark: int | None = None
+    has_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +384,9 @@ class Entity:
             if value is not None or key not in merge.DATES
         }
         target = _target(sent.get("target")) if self.ordered else ""
-        return Edit(values, _rev(sent.get("_rev")), target)
+        mark = sent.get("_mark")
+        read = None if mark is None else marks.read(mark)
+        return Edit(values, _rev(sent.get("_rev")), target, read)
 
     def sound(self, state: State, calendar: Calendar) -> State:
         """A stored item without what no writer may send any more, and a page could not draw:
@@ -421,9 +434,10 @@ class Entity:
             key: value if key in self.declared else _unpacked(value) for key, value in form.items()
         }
 
-    def encode(self, id: int, rev: int, state: State, calendar: Calendar) -> bytes:
-        """The item as JSON, its text to the letter; see :meth:`.store.Store.wire`."""
-        item = {"id": id, **state, "_rev": rev}
+    def encode(self, id: int, rev: int, mark: int, state: State, calendar: Calendar) -> bytes:
+        """The item as JSON, its text to the letter; see :meth:`.store.Store.wire`. ``mark`` is
+        that of change ``rev``, as pages see it."""
+        item = {"id": id, **state, "_mark": marks.show(mark), "_rev": rev}
         if self.dated:
             item["start_date"] = calendar.show(item["start_date"])
             item["end_date"] = calendar.show(item["end_date"])

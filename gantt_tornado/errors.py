@@ -60,6 +60,12 @@ class Conflict(GanttError):
     code = "conflict"
 
 
+class Stale(Conflict):
+    """A page cannot save from what it has of an item, and has to load the plan again."""
+
+    code = "stale"
+
+
 class TooLarge(GanttError):
     """More than ``max_body`` bytes, or more than ``max_rows_a_write`` rows."""
 

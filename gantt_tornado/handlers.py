@@ -25,7 +25,7 @@ from gantt_tornado.auth import Role, User
 from gantt_tornado.backend import ACTIONS, Backend, Write, known
 from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import Entity, is_word
-from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, is_gone
+from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, Stale, is_gone
 from gantt_tornado.journal import Author, Committed
 from gantt_tornado.loads import WORTHWHILE
 from gantt_tornado.requests import JSON, Body
@@ -297,7 +297,7 @@ class DataHandler(BodyHandler):
     async def get(self) -> None:
         plan = self.backend.plan
         assignments = self.get_query_argument("assignments", "") == "1"
-        etag = f'"{plan.seq}{"-assignments" if assignments else ""}"'
+        etag = f'"{plan.position()}{"-assignments" if assignments else ""}"'
         self.set_header("Etag", etag)
         if etag in self.request.headers.get("If-None-Match", ""):
             self.set_status(304)
@@ -517,8 +517,9 @@ def batch_answer(done: Iterable[tuple[Write, Outcome | GanttError]]) -> bytes:
         if is_gone(result):
             rows.append(f'<action type="deleted" sid={sid} tid={sid}/>')
         elif isinstance(result, GanttError):
-            message = quote(result.message)
-            rows.append(f'<action type="error" sid={sid} tid={sid} message={message}/>')
+            told = f"message={quote(result.message)}"
+            told += ' reload="true"' if isinstance(result, Stale) else ""
+            rows.append(f'<action type="error" sid={sid} tid={sid} {told}/>')
         else:
             tid = f'"{result.id}"' if result.id else sid
             rows.append(f'<action type="{ACTIONS[write.action]}" sid={sid} tid={tid}/>')

@@ -12,17 +12,19 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import compress
-from typing import Final, Protocol
+from itertools import compress, islice
+from typing import Final, Protocol, TypeVar
 
 from gantt_tornado import protocol
 from gantt_tornado.entities import ENTITIES
-from gantt_tornado.plan import Plan
+from gantt_tornado.plan import Plan, Snapshot
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Seconds that events are collected after one was sent.
 WINDOW: Final = 0.07
@@ -40,6 +42,8 @@ FEW: Final = 8
 DRAWN: Final = 3.0
 #: Replays kept for others who ask for the same.
 MOST_REPLAYS: Final = 16
+#: Bytes of a replay that are framed in one go, but for one item that is larger alone.
+REPLAYED_AT_ONCE: Final = 256 << 10
 #: Clients that are sent to between two looks at the clock.
 SLICE: Final = 100
 #: Seconds of sending after which others have the loop.
@@ -61,9 +65,14 @@ class Listener(Protocol):
     def user_name(self) -> str:
         """Who listens."""
 
+    @property
+    def reloads(self) -> bool:
+        """Whether it loads again where it is told to."""
+
     def known(self, channel: str) -> int | None:
         """The last change on a channel that the client has, None where it shall not be
-        told what it missed."""
+        told what it missed, and :data:`~gantt_tornado.marks.FOREIGN` where what it has is of
+        another history."""
 
     def ask(self, seq: int) -> None:
         """Ask the client to acknowledge all changes up to ``seq``, which it was sent."""
@@ -72,8 +81,9 @@ class Listener(Protocol):
     def send(self) -> Send:
         """Sends what is live; the same for as long as the client listens."""
 
-    def replay(self, frames: bytes) -> None:
-        """Send what was missed. Must not raise, and must not wait."""
+    def replay(self, slices: Iterator[bytes]) -> None:
+        """Send what was missed, in slices of framed bytes, before all that is sent from now
+        on. Must not raise, and must not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +173,8 @@ class Hub:
         self._pending: list[Event] = []
         # Buffers on their way, in the order in which each listener must have them.
         self._parcels: deque[tuple[bytes, list[Send]]] = deque()
-        # (channel, since) → frames, for the plan's version that they were made of.
-        self._replays: dict[tuple[str, int], bytes] = {}
+        # (channel, since, without, reloads) → what was missed, as of one version of the plan.
+        self._replays: dict[tuple[str, int, frozenset[int], bool], bytes | list[Snapshot]] = {}
         self._replayed = -1
         self._timer: asyncio.TimerHandle | None = None
         self._published = plan.seq
@@ -188,8 +198,11 @@ class Hub:
         if since is None:
             since = missing
         if since is not None:
-            missed = self._replay(channel, since, self._withheld(listener, missing))
-            if missed:
+            # Who is told to load again has missed nothing that could be told later.
+            reached = self._plan.reaches(since)
+            withheld = self._withheld(listener, missing if reached else None)
+            missed = self._replay(channel, since, withheld, listener.reloads)
+            if missed is not None:
                 self._note_reach(since)
                 self._try(listener.replay, missed)
         subscriptions = self._listeners.setdefault(listener, _Subscriptions())
@@ -236,6 +249,12 @@ class Hub:
             each
             for each in self._listeners
             if each.user_name == user_name and (with_tab or not each.tab)
+        )
+
+    def reloading(self, tab: str) -> frozenset[Listener]:
+        """The sockets of a page that loads again where it is told to."""
+        return frozenset(
+            each for each in self._listeners if tab and each.tab == tab and each.reloads
         )
 
     def replay(self, tab: str, since: int) -> None:
@@ -374,13 +393,13 @@ class Hub:
             if time.perf_counter() >= enough:
                 return
 
-    def _try(self, send: Send, buffer: bytes) -> None:
+    def _try(self, send: Callable[[T], None], frames: T) -> None:
         try:
-            send(buffer)
+            send(frames)
         except Exception:
             self._dismiss(send)
 
-    def _dismiss(self, send: Send) -> None:
+    def _dismiss(self, send: Callable[..., None]) -> None:
         log.exception("a listener failed, and is told no more")
         for listener in [each for each in self._listeners if send in (each.send, each.replay)]:
             self.leave(listener)
@@ -392,20 +411,50 @@ class Hub:
                 senders.remove(send)
                 self._try(send, buffer)
 
-    def _replay(self, channel: str, since: int, withheld: frozenset[int]) -> bytes:
-        """The frames that a page has missed. After a restart all pages ask for the same."""
-        if withheld:
-            values = self._plan.replay(channel, since, withheld)
-            return b"".join([framed(channel, value).frame for value in values])
+    def _replay(
+        self, channel: str, since: int, withheld: frozenset[int], reloads: bool
+    ) -> Iterator[bytes] | None:
+        """The frames that a page has missed, in slices; None where it has missed nothing.
+        After a restart all pages ask for the same."""
         version = self._plan.version
         if version != self._replayed or len(self._replays) >= MOST_REPLAYS:
             self._replays.clear()
             self._replayed = version
-        if (channel, since) not in self._replays:
-            values = self._plan.replay(channel, since)
-            frames = [framed(channel, value).frame for value in values]
-            self._replays[channel, since] = b"".join(frames)
-        return self._replays[channel, since]
+        key = (channel, since, withheld, reloads)
+        if key not in self._replays:
+            self._replays[key] = self._missed(*key)
+        missed = self._replays[key]
+        if isinstance(missed, bytes):
+            return iter((missed,)) if missed else None
+        return sliced(channel, missed)
+
+    def _missed(
+        self, channel: str, since: int, withheld: frozenset[int], reloads: bool
+    ) -> bytes | list[Snapshot]:
+        """What a page has missed, framed where it is one slice."""
+        plan = self._plan
+        if channel not in PACED:
+            return b""
+        if not plan.reaches(since) or (reloads and plan.outgrows_load(since)):
+            return framed(channel, plan.reload_value()).frame
+        missed = plan.missed(channel, since, withheld)
+        slices = list(islice(sliced(channel, missed), 2))
+        return b"".join(slices) if len(slices) < 2 else missed
+
+
+def sliced(channel: str, missed: Iterable[Snapshot]) -> Iterator[bytes]:
+    """The frames that tell what was missed, some at a time."""
+    frames: list[bytes] = []
+    size = 0
+    for snapshot in missed:
+        for value in snapshot.values():
+            frames.append(framed(channel, value).frame)
+            size += len(frames[-1])
+        if size >= REPLAYED_AT_ONCE:
+            yield b"".join(frames)
+            frames, size = [], 0
+    if frames:
+        yield b"".join(frames)
 
 
 # Thousands listen to the same; one set serves them all.

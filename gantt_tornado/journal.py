@@ -15,15 +15,17 @@ from typing import Any, Final
 import orjson
 from peewee import SQL, TextField, fn
 
+from gantt_tornado import marks
 from gantt_tornado.ages import Ages
 from gantt_tornado.database import ANY, Compile, Database
 from gantt_tornado.entities import ENTITIES, Change, Counter, Entity, Spacing, State
+from gantt_tornado.marks import Marks
 from gantt_tornado.merge import Diff
 
 log = logging.getLogger(__name__)
 
 #: Columns that no history needs.
-_UNREAD: Final = ("project", "seen", "previous", "request")
+_UNREAD: Final = ("project", "seen", "previous", "request", "mark", "previous_mark")
 #: The last millisecond of the year 9999.
 _LAST_TIME: Final = 253_402_300_799_999
 _ACTIONS: Final = ("add", "update", "delete")
@@ -73,7 +75,8 @@ class Committed:
     where it is unknown, and ``previous`` its revision before. ``item`` is the item's
     JSON and ``wire`` the same as clients get it, both empty for a delete; ``parent`` and
     ``sortorder`` say where a task stands. ``at`` is in milliseconds since 1970. ``dropped``
-    holds what the writer sent besides and what others had made impossible by then.
+    holds what the writer sent besides and what others had made impossible by then. ``mark``
+    says of which history ``seq`` is, and ``previous_mark`` the same of ``previous``.
     """
 
     seq: int
@@ -92,6 +95,8 @@ class Committed:
     sortorder: str = ""
     wire: bytes = b""
     dropped: State = field(default_factory=dict)
+    mark: int = 0
+    previous_mark: int = 0
 
     @property
     def fields(self) -> Diff:
@@ -118,8 +123,8 @@ class Committed:
 class Later:
     """What a merge has to know of a change that its writer may not have seen.
 
-    ``previous`` is the item's change before this one, remembered or not; ``at`` is in
-    milliseconds since 1970.
+    ``previous`` is the item's change before this one, remembered or not, and
+    ``previous_mark`` its mark; ``at`` is in milliseconds since 1970.
     """
 
     fields: Diff
@@ -127,6 +132,7 @@ class Later:
     seen: int
     previous: int
     at: int
+    previous_mark: int
     makes_room: bool = False
 
     def is_of(self, device: str, rev: int) -> bool:
@@ -174,12 +180,15 @@ class _Statements:
     def __init__(self, compile: Compile) -> None:
         self.last = compile(Change.select(fn.MAX(Change.seq)))
         self.counted = compile(Counter.select(Counter.seq))
-        self.count = compile(Counter.update({Counter.seq: ANY}))
+        self.count = compile(Counter.update({Counter.seq: ANY, Counter.mark: ANY}))
+        self.first_mark = compile(Counter.select(Counter.mark))
+        self.mark = compile(Change.select(Change.mark).where(Change.seq == ANY))
+        self.marks = compile(Change.select(Change.seq, Change.mark).order_by(Change.seq))
         self.record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
         self.later = compile(
             Change.select(
                 *(_raw(Change.fields), _raw(Change.user), _raw(Change.device)),
-                *(Change.seen, Change.previous, Change.at),
+                *(Change.seen, Change.previous, Change.at, Change.previous_mark),
                 *(Change.action, Change.root, Change.seq),
             )
             .where(Change.item_id == ANY, Change.seq > ANY)
@@ -306,6 +315,18 @@ class Journal:
         oldest = self._one(self._sql.oldest)[0]
         return self.seq() if oldest is None else int(oldest) - 1
 
+    def mark(self, seq: int) -> int | None:
+        """The mark of a change that is remembered, or of the last that is not."""
+        found = self._one(self._sql.mark, seq)
+        if found is None and seq == self.horizon():
+            found = self._one(self._sql.first_mark)
+        return int(found[0]) if found else None
+
+    def marks(self) -> Marks:
+        """The marks of what is remembered, and of the horizon."""
+        first = self._one(self._sql.first_mark)[0]
+        return Marks(self.horizon(), first, self._execute(self._sql.marks))
+
     def knows(self, entity: Entity, id: int) -> bool:
         """Whether an item of this id has ever been, as far as remembered."""
         return self._one(self._sql.known, id, entity.name, 1) is not None
@@ -337,6 +358,8 @@ class Journal:
                 request,
                 change.recorded if isinstance(change.recorded, str) else recorded(change.recorded),
                 orjson.dumps(change.dropped).decode() if change.dropped else "",
+                change.mark,
+                change.previous_mark,
             ),
         )
 
@@ -345,12 +368,12 @@ class Journal:
         cannot be read counts as forgotten."""
         found: list[Later] = []
         for line in self._execute(self._sql.later, (id, seq, MOST_LATER)):
-            fields, user, device, seen, previous, at, action, root, number = line
+            fields, user, device, *numbers, action, root, number = line
             room = action == "update" and root != number
             try:
                 author = _author(user, device)
-                base, before, when = map(_integer, (seen, previous, at))
-                found.append(Later(_diff(fields), author, base, before, when, room))
+                seen, previous, at, mark = map(_integer, numbers)
+                found.append(Later(_diff(fields), author, seen, previous, at, mark, room))
             except ValueError as error:
                 log.warning("a change of item %d cannot be read: %s", id, error)
                 break
@@ -479,8 +502,10 @@ class Journal:
         last = expired[-1][0]
         whole = [root for _, root in expired if root <= last]
         last = max(whole, default=expired[0][1])
-        # When all are forgotten, their numbers are not to be given again.
-        self._execute(self._sql.count, (self.seq(),))
+        # When all are forgotten, their numbers are not to be given again. And a page that has
+        # all up to the last of them is still one of this history.
+        mark = self.mark(last)
+        self._execute(self._sql.count, (self.seq(), marks.new() if mark is None else mark))
         self._execute(self._sql.prune_spacings, (last,))
         return int(self._execute(self._sql.prune, (last,)).rowcount)
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 import orjson
@@ -21,6 +22,7 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.errors import BadRequest, Forbidden
 from gantt_tornado.handlers import BodyHandler, Handler
 from gantt_tornado.hub import Send
+from gantt_tornado.marks import Position
 from gantt_tornado.outlet import Outlet
 from gantt_tornado.protocol import Call, Subscribe, Unsubscribe
 from gantt_tornado.requests import LONGEST_DEVICE, check_same_origin, is_ours
@@ -41,12 +43,13 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
 
     def initialize(self, backend: Backend) -> None:
         super().initialize(backend)
-        self._since: int | None = None
-        self._arrived: dict[str, int] = {}
-        self._asked: dict[int, frozenset[str]] = {}
+        self._since: Position | None = None
+        self._arrived: dict[str, Position] = {}
+        self._asked: dict[bytes, tuple[Position, frozenset[str]]] = {}
         self._ended = False
         self._channels: set[str] = set()
         self._tab = ""
+        self._reloads = False
         self._calls: set[asyncio.Task[None]] = set()
         self._hung_up = False
         self._outlet: Outlet | None = None
@@ -125,7 +128,9 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         self._outlet = Outlet(stream, limit, self._too_slow)
         # Small frames are what this socket is for; do not hold them back for more.
         self.set_nodelay(True)
-        self._since = _since(self.get_query_argument("since", ""))
+        since = self.get_query_argument("since", "")
+        self._since = Position.read(since) if since else None
+        self._reloads = self.get_query_argument("reload", "") == "1"
         self._tab = self.get_query_argument("tab", "")[:LONGEST_DEVICE]
         if self._since is not None:
             self._arrived = self.backend.acks.opened(self._page, self)
@@ -189,27 +194,39 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
     def user_name(self) -> str:
         return self.user.name if self.user else ""
 
+    @property
+    def reloads(self) -> bool:
+        return self._reloads
+
     def known(self, channel: str) -> int | None:
         """The last change on a channel that the page is known to have, None for a page
         that did not ask for what it misses."""
-        return self._arrived.get(channel, self._since)
+        position = self._arrived.get(channel, self._since)
+        return None if position is None else self.backend.plan.number(position)
 
     def ask(self, seq: int) -> None:
         """Ask the browser whether all up to change ``seq`` has arrived."""
-        if self._since is None or seq in self._asked or self._ended or not self._channels:
+        if self._since is None or self._ended or not self._channels:
+            return
+        if self._outlet is None or self._outlet.is_replaying:
+            # The question would overtake what it asks for.
+            return
+        position = self.backend.plan.position(seq)
+        payload = str(position).encode()
+        if payload in self._asked:
             return
         # One question at a time is remembered beside the latest; more would only grow
         # while a peer is away.
         while len(self._asked) > 1:
             del self._asked[next(iter(self._asked))]
-        self._asked[seq] = frozenset(self._channels)
+        self._asked[payload] = position, frozenset(self._channels)
         with contextlib.suppress(websocket.WebSocketClosedError):
-            self.ping(str(seq))
+            self.ping(payload)
 
     def on_pong(self, data: bytes) -> None:
-        if data.isdigit() and int(data) in self._asked:
-            seq = int(data)
-            self.backend.acks.arrived(self._page, self, self._asked[seq], seq)
+        if data in self._asked:
+            position, channels = self._asked[data]
+            self.backend.acks.arrived(self._page, self, channels, position)
 
     def on_connection_close(self) -> None:
         self._hung_up = True
@@ -233,9 +250,9 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         assert self._outlet is not None, "only an open socket listens"
         return self._outlet.send
 
-    def replay(self, frames: bytes) -> None:
+    def replay(self, slices: Iterator[bytes]) -> None:
         assert self._outlet is not None, "only an open socket listens"
-        self._outlet.replay(frames)
+        self._outlet.replay(slices)
 
     def _end(self) -> None:
         self._ended = True
@@ -253,14 +270,3 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         # With any other verb there is no socket, and so nothing but the usual questions.
         upgrade = self.request.headers.get("Upgrade", "").lower()
         return self.request.method == "GET" and upgrade == "websocket"
-
-
-def _since(text: str) -> int | None:
-    """The number of the last change a page has, None where it does not ask for others.
-
-    What cannot be read is before all changes: the page is then told to load again, if
-    the journal does not reach back to the first.
-    """
-    if not text:
-        return None
-    return protocol.number(text) or 0

@@ -8,8 +8,10 @@ take. Lives on the loop.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Sized
+from collections import deque
+from collections.abc import Callable, Iterator, Sized
 from typing import Any, Final
 
 from tornado.iostream import IOStream, SSLIOStream
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: Stands for a queue that is never empty.
 _ALWAYS: Final = (None,)
+#: Replays on one socket that wait for each other; a page has a channel for each.
+MOST_REPLAYS: Final = 100
 
 
 class Outlet:
@@ -28,7 +32,10 @@ class Outlet:
         too_slow: called when more wait.
     """
 
-    __slots__ = ("_ended", "_limit", "_push", "_stream", "_too_slow", "_unsent", "_waiting")
+    __slots__ = (
+        *("_behind", "_ended", "_limit", "_push", "_stream", "_too_slow", "_unsent"),
+        *("_waiting", "_replays"),
+    )
 
     def __init__(self, stream: IOStream, limit: int, too_slow: Callable[[], None]) -> None:
         self._stream = stream
@@ -36,6 +43,9 @@ class Outlet:
         self._too_slow = too_slow
         self._unsent = 0
         self._ended = False
+        # While something is replayed: its slices, and what was sent since.
+        self._behind: deque[bytes | Iterator[bytes]] = deque()
+        self._replays = 0
         # What the stream itself has still to write.
         self._waiting = _queue_of(stream)
         # A closed socket raises OSError.
@@ -55,12 +65,48 @@ class Outlet:
                     return
             if sent == len(frames):
                 return
-        self._leave(memoryview(frames)[sent:], len(frames) - sent)
+        self._leave(frames, sent)
 
-    def replay(self, frames: bytes) -> None:
-        """Send what a page has missed. What waits of it does not count towards the limit:
-        a page that was away for long is not slow."""
-        self._leave(memoryview(frames), 0)
+    def replay(self, slices: Iterator[bytes]) -> None:
+        """Send what a page has missed, a slice of whole frames at a time; what is sent
+        meanwhile comes behind. What waits of it does not count towards the limit: a page that
+        was away for long is not slow."""
+        if self._ended or self._stream.closed():
+            return
+        self._behind.append(slices)
+        self._replays += 1
+        if self._replays > MOST_REPLAYS:
+            self._too_slow()
+        elif len(self._behind) == 1:
+            self._waiting = _ALWAYS
+            self._go_on()
+
+    @property
+    def is_replaying(self) -> bool:
+        return bool(self._replays)
+
+    def _go_on(self) -> None:
+        """Send the next slice, when the last is on its way."""
+        while self._behind and not self._ended and not self._stream.closed():
+            first = self._behind[0]
+            if isinstance(first, bytes):
+                self._behind.popleft()
+                self._write(first, len(first))
+                continue
+            try:
+                frames = next(first, None)
+            except Exception:
+                # It comes back, and asks again.
+                log.exception("a replay failed")
+                self._stream.close()
+                return
+            if frames is not None:
+                self._write(frames, 0).add_done_callback(lambda _: self._go_on())
+                return
+            self._behind.popleft()
+            self._replays -= 1
+        if not self._ended:
+            self._waiting = _queue_of(self._stream)
 
     def _vanished(self, error: OSError) -> None:
         log.debug("a client vanished: %s", error)
@@ -70,15 +116,25 @@ class Outlet:
         """Send nothing more: the peer has been told goodbye."""
         self._ended = True
         self._waiting = _ALWAYS
+        self._behind.clear()
 
-    def _leave(self, rest: memoryview, counted: int) -> None:
-        """Leave bytes to the stream, behind what waits there."""
+    def _leave(self, frames: bytes, sent: int) -> None:
+        """Leave what is not sent of some frames to the stream, behind what waits."""
         if self._ended or self._stream.closed():
             return
-        self._unsent += counted
-        self._stream.write(rest).add_done_callback(lambda _: self._written(counted))
+        size = len(frames) - sent
+        self._unsent += size
+        if self._behind:
+            self._behind.append(frames)
+        else:
+            self._write(memoryview(frames)[sent:], size)
         if self._unsent > self._limit:
             self._too_slow()
+
+    def _write(self, frames: bytes | memoryview, counted: int) -> asyncio.Future[None]:
+        written = self._stream.write(frames)
+        written.add_done_callback(lambda _: self._written(counted))
+        return written
 
     def _written(self, size: int) -> None:
         self._unsent -= size

@@ -21,10 +21,15 @@ import orjson
 from gantt_tornado import protocol
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Entity
 from gantt_tornado.journal import Committed, Touched
+from gantt_tornado.marks import FOREIGN, Marks, Position
 from gantt_tornado.store import TASK, Store
 
 #: Items in a block. Small enough to join at once, large enough that blocks are few.
 BLOCK: Final = 256
+#: Bytes up to which nobody loads again for what is told.
+SMALL: Final = 64 << 10
+#: Bytes that stand around an item in the events that tell it.
+_AROUND: Final = 300
 
 
 # Each is itself alone, so that one is found among thousands without comparing their items.
@@ -203,6 +208,26 @@ class _Tree:
             id = children[-1][1]
         return id
 
+    def in_order(self, ids: Iterable[int]) -> list[int]:
+        """Some of the items as they are drawn. Each on the way down to them is looked at once."""
+        wanted = set(ids)
+        below: dict[int, list[tuple[str, int]]] = {}
+        reached = set()
+        for id in wanted:
+            while id and id not in reached:
+                reached.add(id)
+                parent, sortorder = self.place[id]
+                below.setdefault(parent, []).append((sortorder, id))
+                id = parent
+        found = []
+        waiting = [0]
+        while waiting:
+            id = waiting.pop()
+            if id in wanted:
+                found.append(id)
+            waiting += [child for _, child in sorted(below.get(id, ()), reverse=True)]
+        return found
+
     def previous(self, id: int) -> int | None:
         """What is drawn on the row above: None for the first row of all."""
         at = self.index(id)
@@ -213,15 +238,56 @@ class _Tree:
         return self.last(above)
 
 
+_Place = tuple[int, int, int | None, int | None]
+
+
+def _move_value(id: int, parent: int, index: int, above: int | None, below: int | None) -> bytes:
+    target = f"next:{'null' if above is None else above}"
+    if above is None and below is not None:
+        target = str(below)
+    return protocol.move_value(id, parent, index, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An item as it was at a moment, None where it was gone, and where it stood if it is a
+    task."""
+
+    entity: Entity
+    id: int
+    item: bytes | None
+    place: _Place | None
+
+    def values(self) -> Iterator[bytes]:
+        """Event values after which any client has it so."""
+        name = self.entity.name
+        if self.item is None:
+            yield protocol.deleted_value(name, self.id)
+            return
+        for action in ("add", "update"):
+            yield protocol.item_value(f"{action}-{name}", name, self.item)
+        if self.place is not None:
+            yield _move_value(self.id, *self.place)
+
+
+def _entity_of(channel: str) -> Entity | None:
+    return next((each for each in ENTITIES.values() if each.channel == channel), None)
+
+
 class Plan:
     """All items of one project, and which change touched each of them last.
 
     ``seq`` is the last change contained, ``horizon`` the last one that the journal has
-    forgotten: what happened after the horizon can be replayed.
+    forgotten: what happened after the horizon can be replayed. ``marks`` are those of the
+    changes since, into which ``shape`` is folded for pages.
     """
 
-    def __init__(self, seq: int = 0, horizon: int = 0) -> None:
+    def __init__(
+        self, seq: int = 0, horizon: int = 0, marks: Marks | None = None, shape: int = 0
+    ) -> None:
         self.seq = seq
+        self._marks = marks or Marks(seq)
+        self._shape = shape
         #: Counts what the plan was told: changes, and states that were sent again.
         self.version = 0
         self.horizon = horizon
@@ -236,7 +302,8 @@ class Plan:
     @classmethod
     def read(cls, store: Store) -> Plan:
         """The plan as it is stored. Call it on the writer's thread, then hand it over."""
-        plan = cls(store.journal.seq(), store.journal.horizon())
+        journal = store.journal
+        plan = cls(journal.seq(), journal.horizon(), journal.marks(), store.shape)
         encoded = {}
         for row in store.rows(TASK):
             encoded[row.id] = store.wire(store.encode(TASK, row))
@@ -252,7 +319,7 @@ class Plan:
                     plan._hang(entity, row.id, row.state)
         # Join all blocks here, off the loop; after a change only its own is joined again.
         plan.load()
-        for id, touched in store.journal.touched(DEFAULT_PROJECT):
+        for id, touched in journal.touched(DEFAULT_PROJECT):
             # What a damaged line says of it counts less than the rows.
             deleted = plan.item(touched.entity, id) is None
             plan._touched[id] = replace(touched, deleted=deleted)
@@ -287,6 +354,7 @@ class Plan:
         if change.entity is not TASK:
             item = orjson.loads(change.wire) if change.wire else {}
             self._hang(change.entity, change.id, item)
+        self._marks.add(change.seq, change.mark)
         # Last, so that no load claims to have what could not be applied.
         self.seq = change.seq
 
@@ -325,6 +393,7 @@ class Plan:
     def forget(self, horizon: int) -> None:
         """The journal has forgotten all changes up to ``horizon``."""
         self.horizon = horizon
+        self._marks.forget(horizon)
         self.version += 1
         while self._touched:
             id = next(iter(self._touched))
@@ -354,8 +423,24 @@ class Plan:
             if chunks[-1] == b",":
                 chunks.pop()
             chunks.append(b"]")
-        chunks.append(b',"seq":%d}' % self.seq)
+        chunks.append(b',"seq":"%s"}' % str(self.position()).encode())
         return chunks
+
+    def position(self, seq: int | None = None) -> Position:
+        """A change as pages know it; the last one where none is named."""
+        seq = self.seq if seq is None else seq
+        return Position(seq, self._marks.get(seq) ^ self._shape)
+
+    def stored_position(self) -> Position:
+        """The last change as the journal knows it."""
+        return Position(self.seq, self._marks.get(self.seq))
+
+    def number(self, position: Position) -> int:
+        """The number of a change that a page names, :data:`~gantt_tornado.marks.FOREIGN`
+        where it is of another history, or forgotten."""
+        mark = self._marks.get(position.seq)
+        is_ours = mark != FOREIGN and mark ^ self._shape == position.mark
+        return position.seq if is_ours else FOREIGN
 
     def item(self, entity: Entity, id: int) -> bytes | None:
         """The item's JSON, or None where there is none."""
@@ -382,7 +467,7 @@ class Plan:
 
     def in_order(self, tasks: Iterable[int]) -> list[int]:
         """Tasks as they are drawn: parents before what is below them."""
-        return sorted(tasks, key=self._path)
+        return self._tree.in_order(tasks)
 
     def stands_last(self, id: int) -> bool:
         """Whether a task is the last in its branch."""
@@ -398,15 +483,14 @@ class Plan:
 
     def move_value(self, id: int) -> bytes:
         """The ``move-task`` event that puts a task where it stands now."""
+        return _move_value(id, *self._place(id))
+
+    def _place(self, id: int) -> _Place:
+        """Where a task stands: its parent, its index, who is above and who below."""
         parent, _ = self._tree.place[id]
         index = self._tree.index(id)
-        above = self._tree.sibling(id, index - 1)
-        below = self._tree.sibling(id, index + 1)
-        if above is not None:
-            target = f"next:{above}"
-        else:
-            target = "next:null" if below is None else str(below)
-        return protocol.move_value(id, parent, index, target)
+        above, below = self._tree.sibling(id, index - 1), self._tree.sibling(id, index + 1)
+        return parent, index, above, below
 
     def upsert(
         self, entity: Entity, id: int, refused: AbstractSet[str] = frozenset()
@@ -419,11 +503,10 @@ class Plan:
         item = self._sequences[entity.name][id]
         if refused:
             item = orjson.dumps(dict.fromkeys(sorted(refused)) | orjson.loads(item))
-        values = [
-            protocol.item_value(f"{action}-{entity.name}", entity.name, item)
-            for action in ("add", "update")
-        ]
-        return [*values, self.move_value(id)] if entity is TASK else values
+        return list(self._snapshot(entity, id, item).values())
+
+    def _snapshot(self, entity: Entity, id: int, item: bytes | None) -> Snapshot:
+        return Snapshot(entity, id, item, self._place(id) if item and entity is TASK else None)
 
     def reattached(self, id: int) -> list[bytes]:
         """Event values after which any client shows a task below its parent.
@@ -490,22 +573,49 @@ class Plan:
             return [protocol.deleted_value(entity.name, id)]
         return self.upsert(entity, id, refused)
 
+    def reload_value(self) -> bytes:
+        """The event value that tells pages to load again."""
+        return protocol.reload_value(str(self.position()))
+
     def replay(
         self, channel: str, since: int, without: AbstractSet[int] = frozenset()
     ) -> list[bytes]:
-        """Event values for one channel that bring a page from ``since`` to ``seq``.
+        """Event values for one channel that bring a page from ``since`` to ``seq``."""
+        if not self.reaches(since):
+            return [self.reload_value()] if _entity_of(channel) else []
+        return [value for each in self.missed(channel, since, without) for value in each.values()]
+
+    def reaches(self, since: int) -> bool:
+        """Whether all that happened since a change is remembered."""
+        return self.horizon <= since <= self.seq
+
+    def outgrows_load(self, since: int) -> bool:
+        """Whether it would be less to load again than to be told what happened since a
+        change; of what is little, it is not."""
+        left = max(SMALL, sum(map(len, self.load())))
+        for id, touched in reversed(self._touched.items()):
+            if not touched.is_after(since):
+                break
+            left -= _AROUND + 4 * len(self._sequences[touched.entity.name].get(id) or b"")
+            if left < 0:
+                return True
+        return False
+
+    def missed(
+        self, channel: str, since: int, without: AbstractSet[int] = frozenset()
+    ) -> list[Snapshot]:
+        """What brings a page from ``since``, up to which the journal must reach, to ``seq``:
+        as it is now, whatever comes later.
 
         Deletes come first, then add + update of what is there, parents before children;
         one that a page has already is harmless. What left a task that may have been
         deleted is there with all that hangs on it: the page may have dropped it. Of the
-        items ``without`` nothing is told. When the journal does not reach back, or
-        ``since`` is not a number of this plan's past, the page is told to load again.
+        items ``without`` nothing is told.
         """
-        entity = next((each for each in ENTITIES.values() if each.channel == channel), None)
+        entity = _entity_of(channel)
         if entity is None:
             return []
-        if not self.horizon <= since <= self.seq:
-            return [protocol.reload_value(self.seq)]
+        sequence = self._sequences[entity.name]
         gone: list[int] = []
         there: list[int] = []
         for id, touched in reversed(self._touched.items()):
@@ -517,14 +627,9 @@ class Plan:
         if without:
             there = [id for id in there if id not in without]
             gone = [id for id in gone if id not in without]
-        values: list[bytes] = []
-        if gone and entity is TASK:
-            for id in self._drawn(entity, self._rescued(there, since)):
-                values += self.upsert(entity, id)
-        values += [protocol.deleted_value(entity.name, id) for id in reversed(gone)]
-        for id in self._drawn(entity, there):
-            values += self.upsert(entity, id)
-        return values
+        rescued = self._rescued(there, since) if gone and entity is TASK else []
+        ids = [*self._drawn(entity, rescued), *reversed(gone), *self._drawn(entity, there)]
+        return [self._snapshot(entity, id, sequence.get(id)) for id in ids]
 
     def _astray(self, entity: Entity, since: int) -> set[int]:
         """What a page may have dropped by itself, with a task that it deleted, below
@@ -563,12 +668,3 @@ class Plan:
 
     def _drawn(self, entity: Entity, ids: list[int]) -> list[int]:
         return self.in_order(ids) if entity is TASK else ids[::-1]
-
-    def _path(self, id: int) -> list[tuple[str, int]]:
-        """A key that sorts tasks as they are drawn."""
-        path: list[tuple[str, int]] = []
-        while id:
-            parent, sortorder = self._tree.place[id]
-            path.append((sortorder, id))
-            id = parent
-        return path[::-1]

@@ -118,9 +118,10 @@ def move_value(id: int, parent: int, index: int, target: str) -> bytes:
     return item_value("move-task", "task", place)
 
 
-def reload_value(seq: int) -> bytes:
-    """The journal does not reach back: load again, the plan is at ``seq`` now."""
-    return b'{"type":"reload","seq":%d}' % seq
+def reload_value(position: str) -> bytes:
+    """What a page has is too old, or of another history: load again, the plan is at
+    ``position`` now."""
+    return b'{"type":"reload","seq":%s}' % orjson.dumps(position)
 
 
 def websocket_frame(payload: bytes) -> bytes:

@@ -19,7 +19,7 @@ from tornado.httputil import HTTPServerRequest
 from gantt_tornado import protocol, redaction, text
 from gantt_tornado.auth import User
 from gantt_tornado.backend import Backend, known
-from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, TooLarge
+from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, Stale, TooLarge
 from gantt_tornado.journal import Author
 
 log = logging.getLogger(__name__)
@@ -220,7 +220,8 @@ def headers(backend: Backend | None, request: HTTPServerRequest) -> dict[str, st
 def error_body(status: int, error: BaseException | None) -> dict[str, Any]:
     """What the body of an error answer says. ``action`` is what the client looks for."""
     if isinstance(error, GanttError):
-        return {"action": "error", "code": error.code, "message": error.message}
+        told = {"action": "error", "code": error.code, "message": error.message}
+        return told | {"reload": True} if isinstance(error, Stale) else told
     message = responses.get(status, "Error")
     if status >= 500:
         message = "Something went wrong on the server. Your change was not saved."

@@ -21,7 +21,7 @@ from typing import Any, Final
 import orjson
 from peewee import fn
 
-from gantt_tornado import circles, dates, merge, rank, text
+from gantt_tornado import circles, dates, marks, merge, rank, text
 from gantt_tornado.ancestors import Ancestors
 from gantt_tornado.database import ANY, Compile, Database
 from gantt_tornado.dates import Calendar
@@ -34,7 +34,7 @@ from gantt_tornado.entities import (
     State,
     Task,
 )
-from gantt_tornado.errors import BadRequest, Conflict, NotFound, TooLarge
+from gantt_tornado.errors import BadRequest, Conflict, NotFound, Stale, TooLarge
 from gantt_tornado.journal import Author, Committed, Journal, Moved, recorded
 from gantt_tornado.merge import Diff
 from gantt_tornado.protocol import parse_target
@@ -58,6 +58,8 @@ _END: Final = "~"
 LAST_MOVES: Final = 5_000
 #: Milliseconds within which a page may not have heard of a change when it writes.
 LATELY: Final = 10_000
+#: What people read whose page cannot save from what it has.
+STALE: Final = "This page is too old to save from. Please reload it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Row:
 
     id: int
     rev: int
+    mark: int
     state: State
 
 
@@ -96,7 +99,7 @@ class _Statements:
     def __init__(self, compile: Compile, entity: Entity) -> None:
         model = entity.model
         columns = [getattr(model, name) for name in entity.columns]
-        stored = [model.rev, model.fields, *columns]
+        stored = [model.rev, model.mark, model.fields, *columns]
         here = model.project == ANY
         self.all = compile(model.select(model.id, *stored).where(here).order_by(model.id))
         self.find = compile(model.select(*stored).where(model.id == ANY, here))
@@ -106,7 +109,7 @@ class _Statements:
         self.update = compile(model.update({field: ANY for field in stored}).where(model.id == ANY))
         # Without the columns, whose indexes would be written anew with them.
         self.update_fields = compile(
-            model.update({field: ANY for field in (model.rev, model.fields)}).where(model.id == ANY)
+            model.update({field: ANY for field in stored[:3]}).where(model.id == ANY)
         )
         self.delete = compile(model.delete().where(model.id == ANY))
         self.pointing = {
@@ -182,6 +185,9 @@ class Store:
         markup: bool = False,
     ) -> None:
         self.journal = Journal(database)
+        #: What shapes each item as pages see it, to be folded into marks.
+        html = "clean" if markup else "text"
+        self.shape: Final = marks.shape(calendar.format, calendar.zone, html)
         self._execute = database.execute
         self._calendar = calendar
         self._now = now
@@ -268,7 +274,7 @@ class Store:
             # An id is the number of the change that added the item.
             added = self.journal.line(project, id)
             state = {name: new for name, (_, new) in added.fields.items()} if added else {}
-            row, gone = Row(id, id, state), True
+            row, gone = Row(id, id, self.journal.mark(id) or 0, state), True
         item = self.encode(entity, row)
         return Outcome(entity, id, author, (), item, wire=self.wire(item), gone=gone)
 
@@ -279,7 +285,8 @@ class Store:
         added = self._save(
             entity, project, None, state, merge.diff({}, state), author, request=request
         )
-        deleted = self._remove([(entity, Row(added.id, added.seq, state))], project, author)
+        row = Row(added.id, added.seq, added.mark, state)
+        deleted = self._remove([(entity, row)], project, author)
         changes = (added, *deleted.changes)
         return Outcome(entity, added.id, author, changes, added.item, wire=added.wire, gone=True)
 
@@ -510,7 +517,8 @@ class Store:
                 names = sorted(merge.diff(row.state, state))
                 log.warning("%s %d could not be drawn; mended: %.200s", entity.name, row.id, names)
                 fields = _fields(entity, state)
-                self._execute(self._entities[entity.name].update_fields, (row.rev, fields, row.id))
+                values = (row.rev, row.mark, fields, row.id)
+                self._execute(self._entities[entity.name].update_fields, values)
             count += len(damaged)
         return count
 
@@ -522,15 +530,17 @@ class Store:
         Raises:
             ValueError: a row is not what we wrote; the text names it.
         """
-        for id, rev, fields, *columns in self._execute(self._entities[entity.name].all, (project,)):
+        sql = self._entities[entity.name].all
+        for id, rev, mark, fields, *columns in self._execute(sql, (project,)):
             try:
                 state = self._state(entity, fields, columns)
             except ValueError as error:
                 raise ValueError(f"{entity.name} {id} is damaged: {error}") from None
-            yield Row(id, rev, state)
+            yield Row(id, rev, mark, state)
 
     def encode(self, entity: Entity, row: Row) -> bytes:
-        return entity.encode(row.id, row.rev, row.state, self._calendar)
+        mark = row.mark ^ self.shape
+        return entity.encode(row.id, row.rev, mark, row.state, self._calendar)
 
     def wire(self, item: bytes) -> bytes:
         """An item's JSON as clients get it, who draw text as HTML."""
@@ -779,8 +789,8 @@ class Store:
         if isinstance(id, int) and 0 < id < 1 << 63:
             found = self._one(self._entities[entity.name].find, id, project)
             if found:
-                rev, fields, *columns = found
-                return Row(id, rev, self._state(entity, fields, columns))
+                rev, mark, fields, *columns = found
+                return Row(id, rev, mark, self._state(entity, fields, columns))
             if self.journal.knows(entity, id):
                 raise NotFound(f"This {entity.name} has been deleted.", deleted=True)
         raise NotFound(f"There is no such {entity.name}.")
@@ -800,19 +810,34 @@ class Store:
     def _later(self, row: Row, edit: Edit, author: Author) -> list[tuple[Diff, bool]]:
         """The changes after the writer's ``_rev``, newest first, and which of them its
         screen shows all the same: its own, made since that very ``_rev`` came. An own
-        one from before was overwritten by what brought the ``_rev``."""
-        if edit.rev is None or edit.rev >= row.rev:
+        one from before was overwritten by what brought the ``_rev``.
+
+        Raises:
+            Stale: it was no revision of this item, or what came since is forgotten; so what
+                others changed cannot be told from what this writer changed.
+        """
+        if edit.rev is None or (edit.has_all and edit.rev >= row.rev):
             return []
-        changes = self.journal.later(row.id, edit.rev)
+        if edit.rev == row.rev:
+            self._check_mark(edit, row.mark)
+            return []
+        changes = self.journal.later(row.id, edit.rev) if edit.rev < row.rev else []
         self._spend(len(changes) / LINES_READ)
         if not changes or changes[-1].previous > edit.rev:
-            # Some are forgotten, so what others changed cannot be told from what this
-            # writer changed.
-            raise Conflict("This page is too old to save from. Please reload it.")
+            raise Stale(STALE)
+        if not edit.has_all:
+            if not 0 < edit.rev <= changes[-1].previous:
+                raise Stale(STALE)
+            self._check_mark(edit, changes[-1].previous_mark)
         return [
             (each.fields, bool(author.device) and each.is_of(author.device, edit.rev))
             for each in changes
         ]
+
+    def _check_mark(self, edit: Edit, mark: int) -> None:
+        """See that the revision from which a writer saves is one of this history."""
+        if edit.mark is not None and edit.mark != mark ^ self.shape:
+            raise Stale(STALE)
 
     def _dependents(self, entity: Entity, project: str, row: Row) -> list[tuple[Entity, Row]]:
         """The row and all that goes with it, each before what it points to."""
@@ -853,20 +878,21 @@ class Store:
     ) -> Committed:
         """Write a row and its line in the journal. A new item has its change's number
         for an id, unless it had one before it was deleted."""
-        seq = self.journal.next()
+        seq, mark = self.journal.next(), marks.new()
         id = row.id if row else id or seq
         names = entity.columns
         columns = [state[name] for name in names]
         fields = _fields(entity, state)
         if row is None:
-            self._execute(self._entities[entity.name].insert, (id, project, seq, fields, *columns))
+            values = (id, project, seq, mark, fields, *columns)
+            self._execute(self._entities[entity.name].insert, values)
         elif diff.keys().isdisjoint(names):
-            self._execute(self._entities[entity.name].update_fields, (seq, fields, id))
+            self._execute(self._entities[entity.name].update_fields, (seq, mark, fields, id))
         else:
-            self._execute(self._entities[entity.name].update, (seq, fields, *columns, id))
+            self._execute(self._entities[entity.name].update, (seq, mark, fields, *columns, id))
             if "parent" in diff:
                 self._ancestors.moved(id)
-        item = entity.encode(id, seq, state, self._calendar)
+        item = entity.encode(id, seq, mark ^ self.shape, state, self._calendar)
         change = Committed(
             seq,
             root or seq,
@@ -884,6 +910,8 @@ class Store:
             state.get("sortorder", ""),
             self.wire(item),
             dropped or {},
+            mark,
+            row.mark if row else 0,
         )
         self.journal.record(change, request)
         return change
@@ -908,6 +936,8 @@ class Store:
                 at,
                 fields,
                 previous=row.rev,
+                mark=marks.new(),
+                previous_mark=row.mark,
             )
             self.journal.record(change)
             changes.append(change)

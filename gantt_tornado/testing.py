@@ -318,7 +318,8 @@ class Listen:
         """A socket that has joined ``channels``: tasks and links where none is named.
 
         Args:
-            since: the ``seq`` of the load, after which the server shall replay.
+            since: the ``seq`` of the load, after which the server shall replay; a number
+                stands for the change of that number in the served plan.
             tab: the page's uuid, the ``Remote-Device`` of its writes. Without it the links
                 that its own user adds are told 0.3 s late.
             token: another than ``gantt_token``.
@@ -344,10 +345,17 @@ class Listen:
         since: int | str | None = None,
         tab: str | None = None,
         token: str | None = None,
+        reload: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> Socket:
-        """A socket of which nothing has been read yet, not even whether it was refused."""
-        given = {"since": since, "tab": tab}
+        """A socket of which nothing has been read yet, not even whether it was refused.
+
+        Args:
+            reload: whether it says that its page handles ``reload``.
+        """
+        if isinstance(since, int):
+            since = str(self._backend.plan.position(since))
+        given = {"since": since, "tab": tab, "reload": 1 if reload else None}
         query = {name: str(value) for name, value in given.items() if value is not None}
         query |= {"token": self._token if token is None else token, "ws": "1"}
         url = url_concat("ws" + self.client.url.removeprefix("http") + "/api/v1", query)

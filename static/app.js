@@ -39,9 +39,10 @@ const outbox = new Outbox({
   url: "data",
   headers: { "Remote-Token": token, "Remote-Device": device },
   saved: (entity, item) => inbox.learn(entity, item),
-  refused: (message) => {
+  refused: (message, reload) => {
     if (message) status.notice(message);
-    inbox.repair();
+    if (reload) inbox.reload();
+    else inbox.repair();
   },
   settled: () => inbox.flush(),
   stalled: () => {
@@ -82,14 +83,10 @@ addEventListener("beforeunload", (event) => {
 
 window.ganttLive = {
   state: () => connection.state,
-  get seq() {
-    return inbox.seq;
-  },
   pending: () => outbox.pending(),
   device,
 };
 
 const plan = await fetchPlan();
 showPlan(plan);
-inbox.seq = plan.seq;
 connection.open(plan.seq);

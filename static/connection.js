@@ -39,7 +39,7 @@ export class Connection {
     const turn = ++this.#turn;
     this.#drop();
     const path = new URL("api/v1", document.baseURI).pathname;
-    const url = `${path}?since=${since}&tab=${this.#tab}`;
+    const url = `${path}?since=${since}&tab=${this.#tab}&reload=1`;
     while (turn === this.#turn) {
       const remote = new RemoteEvents(url, this.#token);
       // RemoteEvents gives up when its handshake fails, and on() would leave a rejection

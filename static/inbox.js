@@ -10,7 +10,6 @@ const KIND = /^(add|update|delete|move)-(task|link)$/;
 const TOGETHER = 10;
 
 export class Inbox {
-  seq = 0;
   #outbox;
   #fetchPlan;
   #reloaded;
@@ -19,7 +18,7 @@ export class Inbox {
   #rowInHand = false;
   #timer = 0;
   #repairing = null;
-  #listenAgain = false;
+  #reloading = false;
 
   constructor({ outbox, fetchPlan, reloaded }) {
     this.#outbox = outbox;
@@ -34,10 +33,7 @@ export class Inbox {
 
   /** An event's value, as the socket brings it. */
   receive(value) {
-    if (value.type === "reload") {
-      this.#listenAgain = true;
-      return this.repair();
-    }
+    if (value.type === "reload") return this.reload();
     const [, verb, entity] = KIND.exec(value.type) ?? [];
     // A move needs nothing of its own: the item came before it, and its sortorder says all.
     if (!verb || verb === "move") return;
@@ -52,16 +48,29 @@ export class Inbox {
     if (!this.#deletedAt.has(String(item.id))) this.#keep(entity, item);
   }
 
-  /** Make the screen equal to the store: an edit was refused, or the journal does not reach back. */
+  /** Make the screen equal to the store: an edit was refused. */
   repair() {
     this.#repairing ??= this.#load().finally(() => (this.#repairing = null));
+  }
+
+  /** The same, and go on from there: the journal does not reach back, or is another than the one
+   *  of which the screen is. Numbers of two journals do not compare, so what is known is forgotten,
+   *  and what comes until the plan is there is only kept. */
+  async reload() {
+    if (this.#reloading) return;
+    this.#reloading = true;
+    this.#latest.clear();
+    this.#deletedAt.clear();
+    // What is being loaded just now may be of before.
+    await this.#repairing;
+    this.#repairing = this.#load(true).finally(() => (this.#repairing = null));
   }
 
   /** Draw what need not wait any longer. */
   flush() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    if (this.#chartInHand()) return;
+    if (this.#reloading || this.#chartInHand()) return;
     const pending = new Set(this.#outbox.pending());
     const ready = (news) => this.#isReady(news, pending);
     const waiting = [...this.#latest.values()];
@@ -72,9 +81,8 @@ export class Inbox {
 
   #keep(entity, item) {
     const id = String(item.id);
-    const known = this.#latest.get(id)?.item ?? shown(entity, id);
+    const known = this.#latest.get(id)?.item ?? (this.#reloading ? null : shown(entity, id));
     if (known?._rev > item._rev) return;
-    this.seq = Math.max(this.seq, item._rev ?? 0);
     this.#latest.set(id, { entity, id, item });
     this.#timer ||= setTimeout(() => this.flush(), TOGETHER);
   }
@@ -126,9 +134,10 @@ export class Inbox {
     });
   }
 
-  async #load() {
+  async #load(anew = false) {
     const started = performance.now();
-    this.#take(await this.#fetchPlan(), started);
+    const plan = await this.#fetchPlan();
+    if (anew || !this.#reloading) this.#take(plan, started);
   }
 
   #take(plan, started) {
@@ -141,18 +150,19 @@ export class Inbox {
       }
     }
     const pending = new Set(this.#outbox.pending());
-    const surplus = (item) => {
+    const last = parseInt(plan.seq);
+    const surplus = (item, isOld) => {
       if (stored.has(String(item.id))) return false;
       // A row without _rev was never stored: it is on its way, in the lightbox, or was refused.
-      return item._rev === undefined ? !pending.has(String(item.id)) : item._rev <= plan.seq;
+      return item._rev === undefined ? !pending.has(String(item.id)) : isOld || item._rev <= last;
     };
-    for (const task of gantt.getTaskByTime()) if (surplus(task)) this.#gone("task", task.id);
-    for (const link of gantt.getLinks()) if (surplus(link)) this.#gone("link", link.id);
-    for (const { entity, item } of this.#latest.values()) if (item && surplus(item)) this.#gone(entity, item.id);
+    for (const { entity, item } of [...this.#latest.values()]) if (item && surplus(item)) this.#gone(entity, item.id);
+    const isOld = (item) => this.#reloading && !this.#latest.has(String(item.id));
+    for (const task of gantt.getTaskByTime()) if (surplus(task, isOld(task))) this.#gone("task", task.id);
+    for (const link of gantt.getLinks()) if (surplus(link, isOld(link))) this.#gone("link", link.id);
+    const listenAgain = this.#reloading;
+    this.#reloading = false;
     this.flush();
-    if (this.#listenAgain) {
-      this.#listenAgain = false;
-      this.#reloaded(plan.seq);
-    }
+    if (listenAgain) this.#reloaded(plan.seq);
   }
 }

@@ -130,12 +130,12 @@ export class Outbox {
   }
 
   #answered(id, answer) {
-    const { entity, created, action, quiet, message, item } = answer;
+    const { entity, created, action, quiet, message, reload, item } = answer;
     if (created) this.#inserting--;
     const waits = this.#dp.modes[entity]._in_progress[id]; // a later edit of the same row is on its way
     if (action === "error" && !waits) {
       this.#forget(entity, id);
-      this.#on.refused(quiet ? "" : message);
+      this.#on.refused(quiet ? "" : message, reload);
     } else if (action === "deleted") {
       this.#forget(entity, id);
     } else if (item) {

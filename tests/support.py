@@ -120,6 +120,11 @@ class Driven:
         item: dict[str, Any] = orjson.loads(self.store.encode(kind, row))
         return item
 
+    def rev(self, id: int) -> int:
+        """The present ``_rev`` of a task."""
+        found = self.database.execute("SELECT rev FROM task WHERE id = ?", (id,)).fetchone()
+        return int(found[0]) if found else 0
+
     def ids(self, entity: str) -> list[int]:
         return [row.id for row in self.store.rows(ENTITIES[entity])]
 
@@ -140,6 +145,11 @@ class Driven:
 
     def close(self) -> None:
         self.database.close()
+
+
+def number_of(position: str) -> int:
+    """The number in a position, as a load has it under ``seq``."""
+    return int(position.partition("-")[0])
 
 
 def value(outcome: Outcome) -> dict[str, Any]:

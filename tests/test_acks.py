@@ -7,9 +7,11 @@ import pytest
 
 from gantt_tornado import acks as acks_module
 from gantt_tornado.acks import Acks, page_url
+from gantt_tornado.marks import Position
 
 URL = "/api/v1?since=3"
 TASKS = frozenset({"tasks"})
+AT_7, AT_9 = Position(7, 0xABC), Position(9, 0xDEF)
 
 
 class Socket:
@@ -49,7 +51,7 @@ def test_a_page_that_comes_for_the_first_time_has_acknowledged_nothing(first: So
 def test_a_page_that_made_no_handshake_is_nobody(first: Socket, second: Socket) -> None:
     acks = Acks()
     acks.opened(URL, first)
-    acks.arrived(URL, first, TASKS, 7)
+    acks.arrived(URL, first, TASKS, AT_7)
     assert acks.opened(URL, second) == {}
 
 
@@ -57,16 +59,16 @@ def test_a_page_that_returns_is_known_by_what_arrived(first: Socket, second: Soc
     acks = Acks()
     acks.greeted(URL)
     acks.opened(URL, first)
-    acks.arrived(URL, first, frozenset({"tasks", "links"}), 7)
-    acks.arrived(URL, first, TASKS, 9)
-    assert acks.opened(URL, second) == {"tasks": 9, "links": 7}
+    acks.arrived(URL, first, frozenset({"tasks", "links"}), AT_7)
+    acks.arrived(URL, first, TASKS, AT_9)
+    assert acks.opened(URL, second) == {"tasks": AT_9, "links": AT_7}
 
 
 def test_two_pages_behind_one_url_cannot_be_told_apart(first: Socket, second: Socket) -> None:
     acks = Acks()
     acks.greeted(URL)
     acks.opened(URL, first)
-    acks.arrived(URL, first, TASKS, 7)
+    acks.arrived(URL, first, TASKS, AT_7)
     acks.greeted(URL)
     assert acks.opened(URL, second) == {}
 
@@ -76,7 +78,7 @@ def test_an_older_socket_of_a_page_acknowledges_nothing_more(first: Socket, seco
     acks.greeted(URL)
     acks.opened(URL, first)
     acks.opened(URL, second)
-    acks.arrived(URL, first, TASKS, 7)
+    acks.arrived(URL, first, TASKS, AT_7)
     assert acks.opened(URL, Socket()) == {}
 
 
@@ -84,7 +86,7 @@ def test_what_a_page_is_told_is_its_own_to_keep(first: Socket) -> None:
     acks = Acks()
     acks.greeted(URL)
     told = acks.opened(URL, first)
-    acks.arrived(URL, first, TASKS, 7)
+    acks.arrived(URL, first, TASKS, AT_7)
     assert told == {}
 
 
@@ -96,11 +98,11 @@ def test_the_oldest_pages_are_forgotten_first(
     for url in ("/1", "/2", "/3"):
         acks.greeted(url)
         acks.opened(url, first)
-        acks.arrived(url, first, TASKS, 7)
+        acks.arrived(url, first, TASKS, AT_7)
     assert [acks.opened(url, first) for url in ("/1", "/2", "/3")] == [
         {},
-        {"tasks": 7},
-        {"tasks": 7},
+        {"tasks": AT_7},
+        {"tasks": AT_7},
     ]
 
 
@@ -118,16 +120,16 @@ def test_a_page_keeps_no_socket_alive() -> None:
     acks, socket = Acks(), Socket()
     acks.greeted(URL)
     acks.opened(URL, socket)
-    acks.arrived(URL, socket, TASKS, 7)
+    acks.arrived(URL, socket, TASKS, AT_7)
     gone = weakref.ref(socket)
     del socket
     assert gone() is None
-    assert acks.opened(URL, Socket()) == {"tasks": 7}
+    assert acks.opened(URL, Socket()) == {"tasks": AT_7}
 
 
 def test_channels_that_are_not_replayed_are_not_remembered(first: Socket, second: Socket) -> None:
     acks = Acks()
     acks.greeted(URL)
     acks.opened(URL, first)
-    acks.arrived(URL, first, frozenset({"tasks", "x" * 200}), 7)
-    assert acks.opened(URL, second) == {"tasks": 7}
+    acks.arrived(URL, first, frozenset({"tasks", "x" * 200}), AT_7)
+    assert acks.opened(URL, second) == {"tasks": AT_7}

@@ -12,6 +12,7 @@ import json
 import random
 import tempfile
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from gantt_tornado import Backend, Config, GanttError
 from gantt_tornado.errors import Conflict, NotFound
 from gantt_tornado.journal import Author
+from gantt_tornado.marks import Position
 from tests.support import Loop
 
 
@@ -42,6 +44,10 @@ class Socket:
     def user_name(self) -> str:
         return "demo"
 
+    @property
+    def reloads(self) -> bool:
+        return False
+
     def known(self, channel: str) -> int:
         return self.since
 
@@ -56,8 +62,9 @@ class Socket:
         self.carried.append(payloads(frames))
         self.page.loop.call_at(arrives, self._arrive)
 
-    def replay(self, frames: bytes) -> None:
-        self.send(frames)
+    def replay(self, slices: Iterator[bytes]) -> None:
+        for frames in slices:
+            self.send(frames)
 
     def _arrive(self) -> None:
         for text in self.carried.popleft():
@@ -106,7 +113,7 @@ class Page:
         loaded = self.world.backend.load()
         self.tasks = {task["id"]: task for task in loaded["tasks"]}
         self.links = {link["id"]: link for link in loaded["links"]}
-        self.since = loaded["seq"]
+        self.since = self.world.backend.plan.number(Position.read(loaded["seq"]))
         self.connect()
 
     def connect(self) -> None:

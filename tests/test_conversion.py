@@ -15,7 +15,8 @@ from gantt_tornado.config import Config
 from gantt_tornado.conversion import convert
 from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
-from gantt_tornado.errors import StartError
+from gantt_tornado.errors import Stale, StartError
+from gantt_tornado.plan import Plan
 from gantt_tornado.store import Store
 from tests.support import DATES, Driven
 
@@ -68,6 +69,23 @@ def test_the_journal_is_converted_too(old: Driven) -> None:
     old.update("task", id, {"text": "a &lt; c"})
     convert(old.database, "text")
     assert journal_of(old, id) == [["a < b", "a < c"], [None, "a < b"]]
+
+
+def test_what_pages_hold_in_the_old_way_is_of_another_plan(old: Driven) -> None:
+    id = old.task(text="a &lt; b")
+    old.task()
+    had, item = Plan.read(old.store).stored_position(), old.item("task", id)
+    convert(old.database, "text")
+    assert Plan.read(old.store).stored_position().mark != had.mark
+    with pytest.raises(Stale):
+        old.update("task", id, item)
+
+
+def test_what_is_kept_as_before_is_the_same_plan(old: Driven) -> None:
+    old.task()
+    had = Plan.read(old.store).stored_position()
+    convert(old.database, "clean")
+    assert Plan.read(old.store).stored_position() == had
 
 
 def test_a_delete_of_before_is_undone_with_letters(old: Driven) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -10,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from gantt_tornado import database
 from gantt_tornado.database import APPLICATION_ID, Database
+from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import ENTITIES
 from gantt_tornado.errors import StartError
+from gantt_tornado.marks import FOREIGN
+from gantt_tornado.plan import Plan
+from gantt_tornado.store import Store
 
 
 @pytest.fixture
@@ -30,8 +36,8 @@ def opened(path: Path) -> Iterator[Callable[..., Database]]:
         return databases[-1]
 
     yield opened
-    for database in databases:
-        database.close()
+    for each in databases:
+        each.close()
 
 
 def refusal(file: Path) -> str:
@@ -211,6 +217,25 @@ def test_a_newer_database_is_refused(path: Path, opened: Callable[..., Database]
         "INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2099-01-01 00:00:00')",
     )
     assert "9999_later" in refusal(path)
+
+
+def test_what_was_written_before_there_were_marks_gets_one(
+    path: Path, opened: Callable[..., Database], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two copies of it are two histories from then on."""
+    before = tmp_path / "migrations"
+    shutil.copytree(database.MIGRATIONS, before)
+    (before / "0007_marks.py").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "MIGRATIONS", before)
+        opened().close()
+    values = "2, 2, 'default', 'task', 1, 'update', '', '', 1, 1, 7, '', '{}', ''"
+    foreign(path, f"INSERT INTO change VALUES ({values})")
+    shutil.copy(path, tmp_path / "copy.db")
+    plans = [Plan.read(Store(opened(each), Calendar())) for each in (path, tmp_path / "copy.db")]
+    mine, other = [each.position() for each in plans]
+    assert (plans[0].number(mine), plans[0].number(other)) == (2, FOREIGN)
+    assert plans[0].number(plans[0].position(1)) == 1
 
 
 def test_a_database_with_a_damaged_schema_is_refused(

@@ -264,13 +264,13 @@ def stored(entity: Entity) -> dict[str, Any]:
 
 @EVERY
 def test_an_item_carries_its_id_and_revision(entity: Entity) -> None:
-    item = orjson.loads(entity.encode(7, 9, stored(entity), Calendar()))
-    assert (item["id"], item["_rev"]) == (7, 9)
+    item = orjson.loads(entity.encode(7, 9, 0xABC, stored(entity), Calendar()))
+    assert (item["id"], item["_rev"], item["_mark"]) == (7, 9, "000abc")
 
 
 @DATED
 def test_dates_are_shown_in_the_one_form_of_the_server(entity: Entity) -> None:
-    item = orjson.loads(entity.encode(7, 9, stored(entity), Calendar(ISO)))
+    item = orjson.loads(entity.encode(7, 9, 0xABC, stored(entity), Calendar(ISO)))
     assert (item["start_date"], item["end_date"]) == (
         "2026-03-02T00:00:00Z",
         "2026-03-05T00:00:00Z",
@@ -278,10 +278,10 @@ def test_dates_are_shown_in_the_one_form_of_the_server(entity: Entity) -> None:
 
 
 def test_a_drop_that_was_carried_out_is_cleared_in_the_echo() -> None:
-    item = TASK.encode(7, 9, {**stored(TASK), "target": "next:5"}, Calendar())
+    item = TASK.encode(7, 9, 0xABC, {**stored(TASK), "target": "next:5"}, Calendar())
     assert orjson.loads(item)["target"] == ""
 
 
 def test_a_link_keeps_its_target() -> None:
-    item = LINK.encode(7, 9, {"source": 1, "target": 2}, Calendar())
+    item = LINK.encode(7, 9, 0xABC, {"source": 1, "target": 2}, Calendar())
     assert orjson.loads(item)["target"] == 2

@@ -17,12 +17,12 @@ PACKAGE = ROOT / "gantt_tornado"
 LAYERS = (
     {
         *("ages", "errors", "config", "dates", "rank", "protocol", "merge", "ancestors"),
-        *("circles", "text", "values"),
+        *("circles", "text", "values", "marks"),
     },
     {"entities"},
     {
         *("conversion", "database", "journal", "store", "writer", "plan", "hub", "acks"),
-        *("resend", "inserts", "touches", "delayed"),
+        *("continuity", "resend", "inserts", "touches", "delayed"),
         *("auth", "rpc", "demo", "loads", "callbacks"),
     },
     {"backend"},

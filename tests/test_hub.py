@@ -25,6 +25,7 @@ class Page:
         self.since = since
         self.tab = tab
         self.user_name = user_name
+        self.reloads = False
         self.writes: list[list[Any]] = []
         self.asked: list[int] = []
         #: Called after each write.
@@ -46,8 +47,9 @@ class Page:
             frames = frames[head + size :]
         self.sent()
 
-    def replay(self, frames: bytes) -> None:
-        self.send(frames)
+    def replay(self, slices: Iterator[bytes]) -> None:
+        for frames in slices:
+            self.send(frames)
 
     @property
     def had(self) -> list[Any]:

@@ -31,6 +31,7 @@ class Socket:
         self.tab = tab
         self.user_name = user_name
         self.since = since
+        self.reloads = False
         self.told: list[tuple[str, int]] = []
         self.items: list[dict[str, Any]] = []
 
@@ -49,8 +50,9 @@ class Socket:
                 self.items.append(value["event"])
             frames = frames[head + size :]
 
-    def replay(self, frames: bytes) -> None:
-        self.send(frames)
+    def replay(self, slices: Iterator[bytes]) -> None:
+        for frames in slices:
+            self.send(frames)
 
     def clear(self) -> None:
         self.told.clear()

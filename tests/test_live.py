@@ -15,6 +15,7 @@ from gantt_tornado import Role, User, rank, store
 from gantt_tornado.backend import AT_ONCE
 from gantt_tornado.hub import CROWDED
 from gantt_tornado.live import MOST_UNDER_WAY
+from gantt_tornado.marks import Marks
 from gantt_tornado.rpc import MOST_ANSWERED
 
 pytestmark = pytest.mark.gen_test
@@ -111,7 +112,11 @@ class Recorder:
     def send(self, frames):
         self.notes.append([request.answered() for request in self.requests])
 
-    replay = send
+    reloads = False
+
+    def replay(self, slices):
+        for frames in slices:
+            self.send(frames)
 
 
 class Request:
@@ -1249,7 +1254,7 @@ class TestReplay:
         await tasks(gantt, "a")
         socket = await listen(since=99)
         for name in ("tasks", "links"):
-            value = {"type": "reload", "seq": 1}
+            value = {"type": "reload", "seq": (await gantt.get()).json["seq"]}
             assert await socket.event() == {"name": name, "value": value}
         await socket.quiet()
 
@@ -1327,12 +1332,12 @@ class TestReplay:
         self, backend, gantt, listen
     ):
         (a,) = await tasks(gantt, "a")
-        await gantt.get("/api/v1?since=0")
+        await gantt.get(f"/api/v1?since={backend.plan.position(0)}")
         first = await listen("links", since=0, handshake=False)
         (handler,) = backend.connections
         handler.ask(1)
         await first.subscribe("tasks")
-        handler.on_pong(b"1")
+        handler.on_pong(str(backend.plan.position(1)).encode())
         await first.close()
         again = await listen("tasks", since=0, handshake=False)
         assert (await again.value("add-task"))["task"]["id"] == a
@@ -1352,6 +1357,39 @@ class TestReplay:
         again = await listen("tasks", since=0, handshake=False)
         assert (await again.value("add-task"))["task"]["id"] == a
 
+    async def test_a_pong_of_another_history_leads_to_a_reload(self, backend, gantt, listen):
+        await tasks(gantt, "a")
+        since = backend.plan.position(0)
+        await gantt.get(f"/api/v1?since={since}")
+        first = await listen("tasks", since=0, handshake=False)
+        (handler,) = backend.connections
+        handler.ask(1)
+        handler.on_pong(str(backend.plan.position(1)).encode())
+        await first.close()
+        backend.plan._marks = Marks(0, since.mark ^ backend.plan._shape, [(1, 0xABC)])
+        again = await listen("tasks", since=0, handshake=False)
+        await again.event("reload")
+
+    async def test_nobody_is_asked_in_the_midst_of_a_replay(self, backend, gantt, listen):
+        """The question would overtake what it asks for."""
+        await tasks(gantt, "a")
+        await listen("tasks", since=0)
+        (handler,) = backend.connections
+        handler.replay(iter((b"",)))
+        handler.ask(1)
+        assert handler._asked == {}
+
+    @pytest.mark.parametrize("since", [str, lambda each: f"{each.seq}-{each.mark ^ 1:06x}"])
+    async def test_a_position_counts_if_it_is_of_this_history(self, backend, gantt, listen, since):
+        await tasks(gantt, "a", "b")
+        socket = await listen("tasks", since=since(backend.plan.position(1)))
+        await socket.event("add-task" if since is str else "reload")
+
+    async def test_a_bare_number_is_of_no_history(self, gantt, listen):
+        await tasks(gantt, "a")
+        socket = await listen("tasks", since="1")
+        await socket.event("reload")
+
     async def test_a_page_that_comes_back_is_told_what_it_missed(self, gantt, listen):
         (a,) = await tasks(gantt, "a")
         first = await listen("tasks", since=1)
@@ -1359,6 +1397,71 @@ class TestReplay:
         await gantt.put(f"/data/task/{a}", {"text": "A"})
         again = await listen("tasks", since=1, handshake=False)
         assert (await again.value("add-task"))["task"]["text"] == "A"
+
+
+class TestReload:
+    """What only a page is told that handles it."""
+
+    @pytest.fixture
+    def handling(self, listen):
+        """A page that says whether it handles ``reload``, listening to tasks."""
+
+        async def handling(reload=True, since=0, tab="mine"):
+            socket = await listen.open(since=since, tab=tab, reload=reload)
+            await socket.frame()
+            await socket.subscribe("tasks")
+            return socket
+
+        return handling
+
+    @pytest.fixture
+    def longer(self, backend):
+        """Tasks, of which a replay takes more than a load."""
+
+        async def longer():
+            for _ in range(3):
+                await backend.insert("task", {"text": "x" * 30_000, **DATES})
+
+        return longer
+
+    async def test_of_a_replay_that_is_longer_than_a_load(self, longer, handling):
+        await longer()
+        await (await handling()).event("reload")
+
+    async def test_others_are_replayed_all(self, longer, handling):
+        await longer()
+        socket = await handling(reload=False)
+        types = [(await socket.value())["type"] for _ in range(9)]
+        assert types == ["add-task", "update-task", "move-task"] * 3
+
+    async def test_what_is_little_is_replayed_to_all(self, gantt, handling):
+        await tasks(gantt, "a")
+        await (await handling()).event("add-task")
+
+    async def test_what_is_shorter_than_a_load_is_replayed(self, longer, handling, gantt):
+        await longer()
+        await gantt.put("/data/task/1", {"text": "short"})
+        await (await handling(since=3)).event("add-task")
+
+    async def test_who_cannot_save_is_told(self, gantt, handling):
+        await tasks(gantt, "a")
+        socket, other = await handling(since=1), await handling(since=1, tab="other")
+        answer = await gantt.having(Remote_Device="mine").put("/data/task/1", {"_rev": 99})
+        assert answer.status == 409
+        await socket.event("reload")
+        assert (await other.value())["type"] != "reload"
+
+    async def test_who_cannot_save_and_cannot_load_again_is_told_the_item(self, gantt, handling):
+        await tasks(gantt, "a")
+        socket = await handling(reload=False, since=1)
+        await gantt.having(Remote_Device="mine").put("/data/task/1", {"_rev": 99})
+        await socket.event("add-task")
+
+    async def test_who_was_refused_otherwise_is_not_told(self, gantt, handling):
+        await tasks(gantt, "a")
+        socket = await handling(since=1)
+        await gantt.having(Remote_Device="mine").put("/data/task/1", {"parent": 1})
+        await socket.event("add-task")
 
 
 async def test_no_token_is_logged_by_a_socket(gantt, listen, gantt_token, caplog):

@@ -7,7 +7,7 @@ import ssl
 import pytest
 from tornado import iostream
 
-from gantt_tornado.outlet import Outlet
+from gantt_tornado.outlet import MOST_REPLAYS, Outlet
 
 pytestmark = pytest.mark.gen_test
 
@@ -116,7 +116,7 @@ class TestLimit:
 
     async def test_a_replay_does_not_count(self, lay):
         line = lay(limit=1000)
-        line.outlet.replay(MUCH)
+        line.outlet.replay(iter((MUCH,)))
         assert line.complaints == 0
         assert await line.had(len(MUCH)) == MUCH
 
@@ -125,7 +125,7 @@ class TestEnd:
     async def test_after_the_end_nothing_goes_out(self, line):
         line.outlet.end()
         line.outlet.send(b"frame")
-        line.outlet.replay(b"frame")
+        line.outlet.replay(iter((b"frame",)))
         line.stream.write(b"goodbye")
         assert await line.had(7) == b"goodbye"
 
@@ -137,7 +137,7 @@ class TestEnd:
     async def test_a_closed_stream_is_no_error(self, line):
         line.stream.close()
         line.outlet.send(b"frame")
-        line.outlet.replay(b"frame")
+        line.outlet.replay(iter((b"frame",)))
 
     async def test_a_peer_that_vanished_closes_its_own_stream_alone(self, line, lay):
         other = lay()
@@ -146,6 +146,74 @@ class TestEnd:
             each.outlet.send(b"frame")
         assert line.stream.closed() and not other.stream.closed()
         assert await other.had(5) == b"frame"
+
+
+class TestReplays:
+    async def test_a_replay_comes_in_its_order_before_what_is_sent_from_then_on(self, line):
+        line.outlet.replay(iter((b"one,", b"two,")))
+        line.outlet.send(b"live,")
+        line.outlet.replay(iter((b"three,",)))
+        line.outlet.send(b"last.")
+        assert await line.had(24) == b"one,two,live,three,last."
+
+    async def test_behind_a_replay_it_goes_straight_again(self, line):
+        line.outlet.replay(iter((b"one,",)))
+        assert await line.had(4) == b"one,"
+        while line.outlet.is_replaying:
+            await asyncio.sleep(0)
+        line.stream.write = None
+        line.outlet.send(b"live")
+        assert await line.had(4) == b"live"
+
+    async def test_a_slice_is_made_when_the_one_before_is_gone(self, line):
+        made = []
+
+        def slices():
+            for number in range(3):
+                made.append(number)
+                yield MUCH
+
+        line.outlet.replay(slices())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert made == [0] and line.outlet.is_replaying
+        await line.had(3 * len(MUCH))
+        assert made == [0, 1, 2]
+
+    async def test_what_waits_behind_a_replay_counts(self, lay):
+        line = lay(limit=10)
+        line.outlet.replay(iter((MUCH,)))
+        line.outlet.send(b"frame")
+        assert line.complaints == 0
+        line.outlet.send(b"frames")
+        assert line.complaints == 1
+
+    async def test_what_was_behind_a_replay_counts_no_more(self, lay):
+        line = lay(limit=10)
+        for _ in range(3):
+            line.outlet.replay(iter((b"one,",)))
+            line.outlet.send(b"frame")
+            await line.had(9)
+            while line.outlet.is_replaying or line.outlet._unsent:
+                await asyncio.sleep(0)
+        assert line.complaints == 0
+
+    async def test_who_asks_for_ever_more_is_too_slow(self, line):
+        for _ in range(MOST_REPLAYS):
+            line.outlet.replay(iter((MUCH,)))
+        assert line.complaints == 0
+        line.outlet.replay(iter((MUCH,)))
+        assert line.complaints == 1
+
+    async def test_one_that_fails_ends_its_own_stream_alone(self, line, logged_errors):
+        line.outlet.replay(iter(lambda: 1 / 0, None))
+        assert line.stream.closed() and "a replay failed" in logged_errors.text
+
+    async def test_after_the_end_no_slice_follows(self, line):
+        line.outlet.replay(iter((b"one,", b"two,")))
+        line.outlet.end()
+        line.stream.write(b"goodbye")
+        assert await line.had(11) == b"one,goodbye"
 
 
 class TestThroughTheStream:

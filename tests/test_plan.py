@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from gantt_tornado import plan as plan_module
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
+from gantt_tornado.dates import Calendar
 from gantt_tornado.entities import ENTITIES
 from gantt_tornado.errors import GanttError
+from gantt_tornado.marks import FOREIGN, Position
 from gantt_tornado.plan import Plan, Sequence
+from gantt_tornado.store import Store
 from tests.support import ALICE, DATES, Driven
 from tests.test_hub import Page
 
@@ -45,6 +48,10 @@ def loaded(plan: Plan) -> dict[str, Any]:
 
 def replayed(plan: Plan, channel: str, since: int) -> list[dict[str, Any]]:
     return [orjson.loads(value) for value in plan.replay(channel, since)]
+
+
+def reload_of(plan: Plan) -> dict[str, Any]:
+    return {"type": "reload", "seq": loaded(plan)["seq"]}
 
 
 def kinds(plan: Plan, channel: str, since: int) -> list[tuple[str, int]]:
@@ -141,7 +148,8 @@ def change(plan: Driven, op: str, i: int, j: int) -> None:
         elif op == "drop":
             target = f"next:{other}" if i % 2 else str(other)
             parent = plan.item("task", other)["parent"] if other else 0
-            plan.update("task", task, {"parent": parent, "target": target, "_rev": seq})
+            rev = plan.rev(task)
+            plan.update("task", task, {"parent": parent, "target": target, "_rev": rev})
         elif op == "delete" and i % 3:
             plan.delete("task", task)
         elif op == "delete":
@@ -234,7 +242,7 @@ def test_a_replay_twice_changes_nothing_more(before: list[Any], after: list[Any]
 
 
 def test_an_empty_plan_has_tasks_and_links() -> None:
-    assert loaded(Plan()) == {"tasks": [], "links": [], "seq": 0}
+    assert loaded(Plan()) == {"tasks": [], "links": [], "seq": "0-000000"}
 
 
 def test_an_entity_with_rows_is_loaded_too(plan: Driven) -> None:
@@ -244,7 +252,8 @@ def test_an_entity_with_rows_is_loaded_too(plan: Driven) -> None:
 
 def test_a_load_says_which_change_it_contains(plan: Driven) -> None:
     plan.delete("task", plan.task())
-    assert loaded(plan.plan)["seq"] == 2
+    seq, mark = loaded(plan.plan)["seq"].split("-")
+    assert (int(seq), len(mark)) == (2, 6)
 
 
 def test_an_item_is_given_as_its_bytes(plan: Driven) -> None:
@@ -381,14 +390,14 @@ def test_a_number_that_is_not_of_the_past_is_answered_with_a_reload(
 ) -> None:
     for _ in range(3):
         plan.task()
-    assert replayed(plan.plan, channel, since) == [{"type": "reload", "seq": 3}]
+    assert replayed(plan.plan, channel, since) == [reload_of(plan.plan)]
 
 
 def test_what_the_journal_forgot_is_answered_with_a_reload_and_never_a_part(plan: Driven) -> None:
     for _ in range(5):
         plan.task()
     plan.prune(2)
-    assert replayed(plan.plan, "tasks", 2) == [{"type": "reload", "seq": 5}]
+    assert replayed(plan.plan, "tasks", 2) == [reload_of(plan.plan)]
     assert len(replayed(plan.plan, "tasks", 3)) == 6
 
 
@@ -425,10 +434,13 @@ def test_drops_of_one_batch_are_told_so_that_a_page_ends_right(drops: list[Any])
         await backend.start()
         ids = {name: (await backend.insert("task", DATES)).id for name in "abcd"}
         await asyncio.sleep(0)
-        client, page, seq = Client(backend.plan), Page(), backend.plan.seq
+        client, page = Client(backend.plan), Page()
+        revs = {id: task["_rev"] for id, task in client.tasks.items()}
         backend.hub.subscribe(page, "tasks")
         updates = [
-            backend.update("task", ids[row], {"target": target.format(**ids), "_rev": seq})
+            backend.update(
+                "task", ids[row], {"target": target.format(**ids), "_rev": revs[ids[row]]}
+            )
             for row, target in drops
         ]
         await asyncio.gather(*updates)
@@ -688,3 +700,68 @@ def test_moving_runs_to_and_fro_leaves_no_crumbs() -> None:
     assert ids(items) == list(range(300))
     # None is empty, and no two neighbours would fit into one.
     assert len(items._blocks) <= 2 * 300 // plan_module.BLOCK
+
+
+# Which plan it is.
+
+
+def test_a_change_is_known_by_its_number_and_mark(plan: Driven) -> None:
+    for _ in range(3):
+        plan.task()
+    for seq in range(4):
+        assert plan.plan.number(plan.plan.position(seq)) == seq
+
+
+@pytest.mark.parametrize("seq", [-1, 0, 1, 2, 10**17])
+def test_a_number_with_another_mark_is_of_another_history(plan: Driven, seq: int) -> None:
+    plan.task()
+    position = Position(seq, plan.plan.position(1).mark ^ 1)
+    assert plan.plan.number(position) == FOREIGN
+
+
+def test_what_spells_no_position_is_of_no_history(plan: Driven) -> None:
+    plan.plan._shape = 0
+    assert plan.plan.number(Position.read("1")) == FOREIGN
+
+
+def test_marks_are_the_same_after_a_restart_and_upkeep(plan: Driven) -> None:
+    for _ in range(5):
+        plan.task()
+    positions = [plan.plan.position(seq) for seq in range(6)]
+    plan.prune(2)
+    for each in (plan.plan, Plan.read(plan.store)):
+        assert [each.number(position) for position in positions] == [FOREIGN] * 3 + [3, 4, 5]
+
+
+def test_what_was_undone_leaves_no_mark(plan: Driven) -> None:
+    with pytest.raises(ZeroDivisionError), plan.database.peewee.atomic("IMMEDIATE"):
+        plan.store.insert(TASK, TASK.read(DATES, plan.calendar), ALICE)
+        plan.database.undone += 1
+        1 / 0  # noqa: B018
+    plan.task()
+    assert Plan.read(plan.store).position() == plan.plan.position()
+    assert plan.plan.position().seq == 1
+
+
+@pytest.mark.parametrize("other", [Calendar("iso"), Calendar(zone="Europe/Berlin")])
+def test_a_plan_shown_otherwise_is_another_to_pages(plan: Driven, other: Calendar) -> None:
+    plan.task()
+    stored = Plan.read(Store(plan.database, other))
+    assert stored.number(plan.plan.position()) == FOREIGN
+
+
+def test_a_replay_is_as_of_when_it_was_asked_for(plan: Driven) -> None:
+    a = plan.task(text="old")
+    missed = plan.plan.missed("tasks", 0)
+    plan.update("task", a, {"text": "new"})
+    plan.delete("task", a)
+    told = [orjson.loads(value) for each in missed for value in each.values()]
+    assert [value["type"] for value in told] == ["add-task", "update-task", "move-task"]
+    assert told[0]["task"]["text"] == "old"
+
+
+def test_a_deep_chain_is_put_in_order_in_one_walk(plan: Driven) -> None:
+    ids = [plan.task()]
+    for _ in range(1200):
+        ids.append(plan.task(parent=ids[-1]))
+    assert plan.plan.in_order(reversed(ids)) == ids

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 from gantt_tornado import rank
 from gantt_tornado.dates import ISO, Calendar
 from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
-from gantt_tornado.errors import BadRequest, Conflict, NotFound, TooLarge
+from gantt_tornado.errors import BadRequest, Conflict, NotFound, Stale, TooLarge
 from gantt_tornado.journal import MOST_LATER, NOBODY, Author
 from gantt_tornado.plan import Plan
-from gantt_tornado.store import LATELY, LINES_READ, LINK, LOOKED_AT, TASK, Outcome
+from gantt_tornado.store import LATELY, LINES_READ, LINK, LOOKED_AT, TASK, Outcome, Store
 from tests.support import ALICE, BOB, DATES, Driven, value
 
+#: What differs in two items that hold the same.
+UNLIKE = {"_rev": 0, "_mark": ""}
 EVERY = pytest.mark.parametrize("entity", ENTITIES)
 POINTERS = [(name, field) for name, entity in ENTITIES.items() for field in entity.references]
 POINTING = pytest.mark.parametrize("entity, field", POINTERS)
@@ -503,9 +506,8 @@ def test_only_the_dropped_row_changes(plan: Driven) -> None:
 
 def test_two_who_drag_at_once_end_with_one_order(plan: Driven) -> None:
     a, b, c, d = (plan.task() for _ in range(4))
-    seen = plan.store.journal.seq()
-    plan.update("task", d, {"target": str(b), "_rev": seen}, ALICE)
-    plan.update("task", c, {"target": str(b), "_rev": seen}, BOB)
+    plan.update("task", d, {"target": str(b), "_rev": d}, ALICE)
+    plan.update("task", c, {"target": str(b), "_rev": c}, BOB)
     assert plan.branch() == [a, d, c, b]
 
 
@@ -513,7 +515,7 @@ def test_sort_keys_survive_a_thousand_drops_at_one_spot(plan: Driven) -> None:
     a, b, c = plan.task(), plan.task(), plan.task()
     for _ in range(500):
         b, c = c, b
-        plan.update("task", c, {"target": f"next:{a}", "_rev": plan.store.journal.seq()})
+        plan.update("task", c, {"target": f"next:{a}", "_rev": plan.rev(c)})
         assert plan.branch() == [a, c, b]
 
 
@@ -559,7 +561,7 @@ def test_a_second_drop_onto_one_neighbour_sent_again_is_stale(plan: Driven) -> N
     plan.update("task", b, {"target": str(a)}, BOB)
     rev = plan.item("task", c)["_rev"]
     plan.update("task", c, {"target": str(a), "_rev": rev}, ALICE)
-    plan.update("task", a, {"target": str(b), "_rev": plan.store.journal.seq()}, BOB)
+    plan.update("task", a, {"target": str(b), "_rev": a}, BOB)
     assert plan.branch() == [a, b, c]
     plan.update("task", c, {"target": str(a), "text": "Fill", "_rev": rev}, ALICE)
     assert plan.branch() == [a, b, c]
@@ -682,9 +684,60 @@ def test_a_new_parent_survives_an_edit_by_somebody_who_has_not_seen_it(plan: Dri
     assert plan.branch(a) == [sent["id"]]
 
 
-def test_a_revision_from_the_future_is_harmless(plan: Driven) -> None:
+def test_what_is_no_revision_of_the_item_is_nothing_to_save_from(plan: Driven) -> None:
+    first, second = plan.task(), plan.task()
+    plan.update("task", first, {"text": "Fill"})
+    for rev in (0, second, plan.rev(first) + 1, 10**6):
+        with pytest.raises(Stale):
+            plan.update("task", first, {"text": "Lost", "_rev": rev})
+    assert plan.item("task", first)["text"] == "Fill"
+
+
+# Of which history a revision is.
+
+
+@EVERY
+@pytest.mark.parametrize("later", [False, True])
+def test_a_revision_with_another_mark_is_of_another_history(
+    plan: Driven, entity: str, later: bool
+) -> None:
+    item = value(plan.insert(entity, item_of(plan, entity)))
+    if later:
+        plan.update(entity, item["id"], {"a": 1}, BOB)
+    with pytest.raises(Stale):
+        plan.update(entity, item["id"], {**item, "b": 2, "_mark": "000000"}, ALICE)
+    plan.update(entity, item["id"], {**item, "b": 2}, ALICE)
+    assert plan.item(entity, item["id"])["b"] == 2
+
+
+@pytest.mark.parametrize("sent", ["", "x", 7, ["000000"]])
+def test_a_mark_that_is_none_is_of_no_history(plan: Driven, sent: Any) -> None:
+    item = value(plan.insert("task", DATES))
+    with pytest.raises(Stale):
+        plan.update("task", item["id"], {**item, "text": "Fill", "_mark": sent}, ALICE)
+
+
+def test_a_revision_that_the_journal_forgot_is_known_by_what_came_after(plan: Driven) -> None:
+    item = value(plan.insert("task", DATES))
+    plan.prune(0)
+    plan.update("task", item["id"], {"text": "Fill"}, BOB)
+    with pytest.raises(Stale):
+        plan.update("task", item["id"], {**item, "progress": 1, "_mark": "000000"}, ALICE)
+    assert value(plan.update("task", item["id"], {**item, "progress": 1}, ALICE))["text"] == "Fill"
+
+
+def test_a_row_shown_in_another_form_is_nothing_to_save_from(plan: Driven) -> None:
+    item = value(plan.insert("task", DATES))
+    plan.store = Store(plan.database, Calendar(zone="Europe/Berlin"))
+    with pytest.raises(Stale):
+        plan.update("task", item["id"], {**item, "text": "Fill"})
+
+
+def test_who_has_the_whole_plan_saves_from_any_number(plan: Driven) -> None:
     task = plan.task()
-    assert value(plan.update("task", task, {"text": "Fill", "_rev": 10**6}))["text"] == "Fill"
+    plan.task()
+    edit = replace(TASK.read({"text": "Fill"}, plan.calendar), rev=2, has_all=True)
+    assert value(plan.write(lambda: plan.store.update(TASK, task, edit, ALICE)))["text"] == "Fill"
 
 
 @given(st.data())
@@ -814,7 +867,7 @@ def test_an_undone_update_gives_the_item_as_it_was(plan: Driven, entity: str) ->
     (change,) = plan.update(entity, before["id"], {"a": 2, "b": 3}, ALICE).changes
     item = value(plan.undo(change.seq, ALICE))
     # A field that was not there becomes null: clients cannot unlearn one.
-    assert {**item, "_rev": 0} == {**before, "b": None, "_rev": 0}
+    assert {**item, **UNLIKE} == {**before, "b": None, **UNLIKE}
 
 
 @EVERY
@@ -840,15 +893,15 @@ def test_an_undone_delete_is_back_as_it_was(plan: Driven, entity: str) -> None:
     before = value(plan.insert(entity, {**item_of(plan, entity), "a": None, "b": [1]}, ALICE))
     (change,) = plan.delete(entity, before["id"], ALICE).changes
     item = value(plan.undo(change.seq, ALICE))
-    assert {**item, "_rev": 0} == {**before, "_rev": 0}
+    assert {**item, **UNLIKE} == {**before, **UNLIKE}
 
 
 def whole(plan: Driven) -> dict[str, list[dict[str, Any]]]:
     """All items, without what says how they came to be so."""
     items = {e: [plan.item(e, id) for id in plan.ids(e)] for e in ENTITIES}
-    passing = {"task": {"_rev", "target"}}
+    passing = {"task": {*UNLIKE, "target"}}
     return {
-        e: [{k: v for k, v in each.items() if k not in passing.get(e, {"_rev"})} for each in found]
+        e: [{k: v for k, v in each.items() if k not in passing.get(e, UNLIKE)} for each in found]
         for e, found in items.items()
     }
 
@@ -1039,7 +1092,8 @@ def test_undoing_all_of_ones_changes_backwards_gives_the_plan_as_it_was(acts: li
             if act == "delete":
                 plan.delete("task", tasks[i], ALICE)
             else:
-                plan.update("task", tasks[i], {act: value, "_rev": 99}, ALICE)
+                rev = plan.rev(tasks[i])
+                plan.update("task", tasks[i], {act: value, "_rev": rev}, ALICE)
     for seq, *_ in reversed([line for line in plan.journal() if line[0] > start]):
         # The lines of one delete come back together.
         with contextlib.suppress(Conflict):
@@ -1343,19 +1397,21 @@ def made_room(plan: Driven) -> tuple[list[int], Outcome]:
 def made_room_at(plan: Driven, above: int, dropped: list[int]) -> None:
     """Drop rows directly below another in turn, until neighbours have made room."""
     for number in range(400):
-        plan.update("task", dropped[number % 2], drop(plan, f"next:{above}"))
+        row = dropped[number % 2]
+        plan.update("task", row, drop(plan, row, f"next:{above}"))
 
 
-def drop(plan: Driven, target: str) -> dict[str, Any]:
+def drop(plan: Driven, id: int, target: str) -> dict[str, Any]:
     """By a page that has seen all."""
-    return {"target": target, "_rev": plan.plan.seq}
+    return {"target": target, "_rev": plan.rev(id)}
 
 
 def between_two(plan: Driven, drops: int, author: Author = NOBODY) -> list[int]:
     """Each is dropped directly below the first: the keys at its side grow longer."""
     ids = [plan.task() for _ in range(4)]
     for number in range(drops):
-        plan.update("task", ids[1 + number % 2], drop(plan, f"next:{ids[0]}"), author)
+        row = ids[1 + number % 2]
+        plan.update("task", row, drop(plan, row, f"next:{ids[0]}"), author)
     return ids
 
 
@@ -1383,7 +1439,7 @@ def test_an_order_is_that_of_a_list_when_neighbours_make_room(
             if moved == beside:
                 continue
             row, other = rows[moved], rows[beside]
-            plan.update("task", row, drop(plan, f"next:{other}" if below else f"{other}"))
+            plan.update("task", row, drop(plan, row, f"next:{other}" if below else f"{other}"))
             ids.remove(row)
             ids.insert(ids.index(other) + below, row)
     assert plan.branch() == ids
@@ -1410,7 +1466,8 @@ def test_room_that_was_made_stands_in_no_undos_way(plan: Driven) -> None:
     bob = Author("Bob")
     moved = plan.update("task", ids[3], {"target": f"{ids[0]}"}, bob).changes[-1].seq
     for number in range(400):
-        plan.update("task", ids[1 + number % 2], drop(plan, f"next:{ids[0]}"))
+        row = ids[1 + number % 2]
+        plan.update("task", row, drop(plan, row, f"next:{ids[0]}"))
     assert plan.plan.touched(ids[3]) > moved
     plan.undo(moved, bob)
     assert plan.branch() == [ids[0], ids[2], ids[1], ids[3]]
@@ -1421,7 +1478,8 @@ def test_a_deleted_row_comes_back_between_neighbours_that_made_room_since(plan: 
     gone = plan.delete("task", ids[1]).changes[-1].seq
     extra = plan.task()
     for number in range(400):
-        plan.update("task", (ids[3], extra)[number % 2], drop(plan, f"next:{ids[2]}"))
+        row = (ids[3], extra)[number % 2]
+        plan.update("task", row, drop(plan, row, f"next:{ids[2]}"))
     before = plan.branch()
     plan.undo(gone)
     assert [id for id in plan.branch() if id != ids[1]] == before

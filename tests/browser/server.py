@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ class Server:
         ours = {f"GANTT_{key.upper()}": json.dumps(value) for key, value in settings.items()}
         self._env = os.environ | ours | {"PYTHONPATH": str(ROOT)}
         self._log = folder / "server.log"
+        self._database = folder / "plan.db"
         self.port = 0
         self.start()
 
@@ -31,12 +35,13 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start, on the port of the first time."""
+    def start(self, **settings: object) -> None:
+        """Start, on the port of the first time, with other settings where some are given."""
+        ours = {f"GANTT_{key.upper()}": str(value) for key, value in settings.items()}
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 [*self._command, f"--port={self.port}"],
-                env=self._env,
+                env=self._env | ours,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -60,6 +65,25 @@ class Server:
         log = self.log()
         assert status == 0, f"the server ended with {status}:\n{log}"
         assert " ERROR " not in log and "Traceback" not in log, log
+
+    def backup(self) -> Path:
+        """A copy of the database, made while it is served."""
+        copy = self._database.with_name("copy.db")
+        with (
+            closing(sqlite3.connect(self._database)) as served,
+            closing(sqlite3.connect(copy)) as new,
+        ):
+            served.backup(new)
+        return copy
+
+    def restore(self, copy: Path | None) -> None:
+        """Put a copy in the place of the database, of a server that has ended; None leaves no
+        database there."""
+        for path in self._database.parent.glob("plan.db*"):
+            if copy is None or path.suffix != ".position":
+                path.unlink()
+        if copy is not None:
+            shutil.copy(copy, self._database)
 
     def log(self) -> str:
         return self._log.read_text()

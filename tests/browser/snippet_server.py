@@ -26,13 +26,6 @@ LOAD = 'gantt.load("/data");'
 LISTEN = """\
   const remoteEvents = new RemoteEvents("/api/v1", AUTH_TOKEN);
   remoteEvents.on(remoteUpdates);"""
-LISTEN_SINCE = """\
-  let remoteEvents;
-  loaded.then((answer) => {
-    const { seq } = JSON.parse(answer.responseText);
-    remoteEvents = new RemoteEvents("/api/v1?since=" + seq, AUTH_TOKEN);
-    remoteEvents.on(remoteUpdates);
-  });"""
 
 
 def snippet() -> str:
@@ -45,7 +38,9 @@ def snippet() -> str:
 def with_since(page: str) -> str:
     assert LOAD in page, "the README's snippet loads otherwise than expected here"
     assert LISTEN in page, "the README's snippet listens otherwise than expected here"
-    return page.replace(LOAD, f"const loaded = {LOAD}").replace(LISTEN, LISTEN_SINCE)
+    block = re.search(r"```js\n(.*?)```", README.read_text("utf-8"), re.S)
+    assert block and "since=" in block[1], "the README does not listen with since"
+    return page.replace(LOAD, f"const loaded = {LOAD}").replace(LISTEN, block[1])
 
 
 HEADERS = '"Remote-Token": AUTH_TOKEN'
@@ -81,7 +76,9 @@ class Acks(web.RequestHandler):
         self._backend = backend
 
     def get(self) -> None:
-        self.write({key.hex(): page.arrived for key, page in self._backend.acks._pages.items()})
+        pages = self._backend.acks._pages.items()
+        arrived = {key.hex(): page.arrived.items() for key, page in pages}
+        self.write({key: {name: str(at) for name, at in of} for key, of in arrived.items()})
 
 
 def make_app(backend: Backend) -> web.Application:
