@@ -45,7 +45,7 @@ def older_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 def test_tabs_under_random_hands_end_equal(browser, tmp_path, cut):
-    Fuzz(browser, tmp_path, seed=1, cut=cut, seconds=8).run()
+    Fuzz(browser, tmp_path, seed=1, cut=cut, seconds=5).run()
 
 
 @pytest.mark.long
