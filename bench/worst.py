@@ -7,6 +7,8 @@ writer and, at once, the loop; the worst PUT of somebody else meanwhile; the mem
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -43,6 +45,9 @@ class Plan:
         self.server = process.Process(["-m", "bench.watched", str(directory / f"worst-{shape}.db")])
         sleep(process.DELAY + 0.2)
         self.top = self.ids[1]
+        # A plan that was never served has one mark for all its changes.
+        _, _, mark = str(orjson.loads(self.fetch("GET", "/data"))["seq"]).partition("-")
+        self.beginning = f"0-{mark}"
 
     def __enter__(self) -> Plan:
         return self
@@ -66,6 +71,15 @@ class Plan:
         if answer.status != status:
             raise RuntimeError(f"unexpected answer to {method} {path}: {body[:500]!r}")
         return body
+
+    def listen(self) -> socket.socket:
+        """A socket of a page that has nothing of the plan yet."""
+        found = socket.create_connection(("127.0.0.1", self.server.port))
+        url = f"/api/v1?since={self.beginning}&token=token&ws=1"
+        upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
+        key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+        found.sendall(f"GET {url} HTTP/1.1\r\nHost: here\r\n{upgrade}\r\n{key}\r\n\r\n".encode())
+        return found
 
     def measure(self, name: str, rows: int, act: Callable[[], object]) -> Iterator[Line]:
         """The lines of one request, during which somebody else edits."""
@@ -146,6 +160,7 @@ def measure(directory: Path, seconds: float) -> Iterator[Line]:
 
 
 def _branch(plan: Plan, name: str, rows: int = ROWS) -> Iterator[Line]:
+    yield from _replays(plan, name)
     path = f"/data/task/{plan.top}"
     body = orjson.dumps({"parent": plan.ids[0]})
     yield from plan.measure(f"move of {name}", 1, lambda: plan.fetch("PUT", path, body))
@@ -154,6 +169,38 @@ def _branch(plan: Plan, name: str, rows: int = ROWS) -> Iterator[Line]:
     (line,) = orjson.loads(plan.fetch("GET", seq))["history"]
     undo = f"/data/undo/{line['seq']}"
     yield from plan.measure(f"undo of a delete of {name}", rows, lambda: plan.fetch("POST", undo))
+
+
+def _replays(plan: Plan, name: str) -> Iterator[Line]:
+    subscribe = _masked(b'{"action":"subscribe","name":"tasks"}')
+    last = b'{"type":"add-task","task":{"id":%d,' % max(plan.ids)
+
+    def replay() -> None:
+        with plan.listen() as page:
+            page.settimeout(60)
+            page.sendall(subscribe)
+            received = b""
+            while last not in received:
+                received = received[-len(last) :] + page.recv(1 << 20)
+
+    yield from plan.measure(f"replay of {name}", 1, replay)
+    unsubscribe = _masked(b'{"action":"unsubscribe","name":"tasks"}')
+
+    def subscribe_often() -> None:
+        with plan.listen() as page:
+            for turn in range(150):
+                plan.fetch("PUT", f"/data/task/{plan.ids[0]}", b'{"progress":%d}' % (turn % 2))
+                try:
+                    page.sendall(subscribe + unsubscribe)
+                except ConnectionError:
+                    return
+
+    yield from plan.measure(f"150 replays of {name} that nobody reads", 1, subscribe_often)
+
+
+def _masked(payload: bytes) -> bytes:
+    """A text frame as a client sends it; the mask leaves it as it is."""
+    return struct.pack("!BB", 0x81, 0x80 | len(payload)) + b"\0\0\0\0" + payload
 
 
 def _bodies(plan: Plan) -> Iterator[Line]:

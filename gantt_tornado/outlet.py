@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 
 #: Stands for a queue that is never empty.
 _ALWAYS: Final = (None,)
-#: Replays on one socket that wait for each other; a page has a channel for each.
-MOST_REPLAYS: Final = 100
+#: Replays on one socket that wait for each other. A page has five channels to be replayed; each
+#: replay holds the rows as they were when it was asked for, some megabytes of a large plan.
+MOST_REPLAYS: Final = 10
 
 
 class Outlet:
