@@ -44,13 +44,15 @@ def with_since(page: str) -> str:
 
 
 HEADERS = '"Remote-Token": AUTH_TOKEN'
+SINCE = "/api/v1?since=${seq}&reload=1"
 
 
 def with_tab(page: str) -> str:
     """A page with ``since`` that says which it is."""
     assert HEADERS in page, "the README's snippet writes otherwise than expected here"
     page = page.replace(HEADERS, f'{HEADERS}, "Remote-Device": TAB')
-    page = page.replace('v1?since=" + seq', 'v1?since=" + seq + "&tab=" + TAB')
+    assert SINCE in page, "the README listens otherwise than expected here"
+    page = page.replace(SINCE, SINCE + "&tab=${TAB}")
     return page.replace("<script>\n", "<script>\n  const TAB = crypto.randomUUID();\n", 1)
 
 
