@@ -143,7 +143,7 @@ def told(kind: str, fields: Item) -> str | None:
     state = {**entity.defaults, **values}
     if entity.dated:
         state |= {"start_date": "2026-11-02 00:00:00", "end_date": "2026-11-05 00:00:00"}
-    return entity.encode(TRIED[kind]["id"], 9, state, Calendar()).decode()
+    return entity.encode(TRIED[kind]["id"], 9, 0xABC, state, Calendar()).decode()
 
 
 Draw = Callable[[str, list[Item]], list[tuple[Item, str]]]
