@@ -438,8 +438,7 @@ class Plan:
     def number(self, position: Position) -> int:
         """The number of a change that a page names, :data:`~gantt_tornado.marks.FOREIGN`
         where it is of another history, or forgotten."""
-        mark = self._marks.get(position.seq)
-        is_ours = mark != FOREIGN and mark ^ self._shape == position.mark
+        is_ours = self._marks.get(position.seq) ^ self._shape == position.mark
         return position.seq if is_ours else FOREIGN
 
     def item(self, entity: Entity, id: int) -> bytes | None:

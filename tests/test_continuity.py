@@ -106,6 +106,21 @@ def test_so_they_do_when_the_numbers_have_caught_up(served: Served, path: Path) 
     assert not goes_on(path, position)
 
 
+def test_a_copy_that_went_on_elsewhere_is_another_with_the_same_numbers_too(
+    served: Served, path: Path
+) -> None:
+    served.task()
+    position = served.plan.position()
+    served.stop()
+    copy = backup(path)
+    for each in (path, copy):
+        plan = Served(each)
+        plan.task()
+        plan.stop()
+    shutil.copy(copy, path)
+    assert not goes_on(path, position)
+
+
 def test_a_backup_that_lacks_nothing_goes_on(served: Served, path: Path) -> None:
     served.task()
     position = served.plan.position()

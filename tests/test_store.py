@@ -710,6 +710,14 @@ def test_a_revision_with_another_mark_is_of_another_history(
     assert plan.item(entity, item["id"])["b"] == 2
 
 
+@EVERY
+def test_a_page_saves_again_from_what_it_was_answered(plan: Driven, entity: str) -> None:
+    item = value(plan.insert(entity, item_of(plan, entity)))
+    for number in range(3):
+        item = value(plan.update(entity, item["id"], {**item, "a": number}, ALICE))
+        assert item == plan.item(entity, item["id"])
+
+
 @pytest.mark.parametrize("sent", ["", "x", 7, ["000000"]])
 def test_a_mark_that_is_none_is_of_no_history(plan: Driven, sent: Any) -> None:
     item = value(plan.insert("task", DATES))
