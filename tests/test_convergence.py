@@ -484,7 +484,7 @@ class Convergence(RuleBasedStateMachine):
 
 def shown(item: dict[str, Any]) -> dict[str, Any]:
     """What a user sees of an item; the rest are notes of client and server."""
-    hidden = {"_rev"} if "source" in item else {"_rev", "target", "sortorder"}
+    hidden = {"_rev", "_mark"} if "source" in item else {"_rev", "_mark", "target", "sortorder"}
     return {
         key: value for key, value in item.items() if key not in hidden and value not in (None, "")
     }
