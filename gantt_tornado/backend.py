@@ -128,6 +128,8 @@ class Backend:
         self._database = Database(self.config.database)
         self._writer = Writer(self._database, self._committed, self._answered)
         self._continuity = Continuity(self._database.path)
+        #: The last position that is being noted.
+        self._noting: asyncio.Future[None] | None = None
         self._callbacks = Callbacks()
         self._presence: asyncio.TimerHandle | None = None
         # A list a batch, between its commit and its telling.
@@ -619,8 +621,13 @@ class Backend:
             await self._note_position()
 
     async def _note_position(self) -> None:
+        # One at a time, also where the last was not waited for to its end: they write one file.
+        if self._noting is not None:
+            await asyncio.wait((self._noting,))
         position = self.plan.stored_position()
-        await asyncio.get_running_loop().run_in_executor(None, self._continuity.note, position)
+        loop = asyncio.get_running_loop()
+        self._noting = loop.run_in_executor(None, self._continuity.note, position)
+        await asyncio.shield(self._noting)
 
     def _announce_presence(self) -> None:
         if self._presence is None:

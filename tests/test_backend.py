@@ -826,6 +826,33 @@ class TestRestart:
         await again.close()
         assert b > a
 
+    async def test_the_end_notes_its_position_behind_one_that_is_being_noted(
+        self, gantt_config, monkeypatch
+    ):
+        began, ended, noted = threading.Event(), threading.Event(), []
+
+        def note(self, position):
+            noted.append(position.seq)
+            if position.seq == 1 and not began.is_set():
+                began.set()
+                ended.wait(10)
+            noted.append("done")
+
+        monkeypatch.setattr("gantt_tornado.continuity.Continuity.note", note)
+        monkeypatch.setattr("gantt_tornado.backend.NOTE_EVERY", 0.01)
+        backend = Backend(gantt_config)
+        await backend.start()
+        await tasks(backend, "a")
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, began.wait, 10)
+        closing = asyncio.ensure_future(backend.close())
+        await loop.run_in_executor(None, backend._writer._thread.join)
+        for _ in range(20):
+            await loop.run_in_executor(None, lambda: None)
+        ended.set()
+        await closing
+        assert noted[noted.index(1) :] == [1, "done", 1, "done"]
+
     async def test_closing_twice_is_no_error(self, backend):
         await backend.close()
         await backend.close()
