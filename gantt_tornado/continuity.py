@@ -39,7 +39,7 @@ def _renewals(compile: Compile) -> list[tuple[str, int]]:
 
 def renew(database: Database) -> None:
     """Give all changes new marks: the same to all, for each stands beside its number."""
-    mark = marks.new()
+    mark = marks.source()()
     for sql, count in database.prepared(_renewals):
         database.execute(sql, (mark,) * count)
 

@@ -330,7 +330,7 @@ class Edit:
     values: State
     rev: int | None = None
     target: str = ""
-    mark: int | None = None
+    mark: object = None
     has_all: bool = False
 
 
@@ -384,9 +384,7 @@ class Entity:
             if value is not None or key not in merge.DATES
         }
         target = _target(sent.get("target")) if self.ordered else ""
-        mark = sent.get("_mark")
-        read = None if mark is None else marks.read(mark)
-        return Edit(values, _rev(sent.get("_rev")), target, read)
+        return Edit(values, _rev(sent.get("_rev")), target, sent.get("_mark"))
 
     def sound(self, state: State, calendar: Calendar) -> State:
         """A stored item without what no writer may send any more, and a page could not draw:

@@ -505,7 +505,7 @@ class Journal:
         # When all are forgotten, their numbers are not to be given again. And a page that has
         # all up to the last of them is still one of this history.
         mark = self.mark(last)
-        self._execute(self._sql.count, (self.seq(), marks.new() if mark is None else mark))
+        self._execute(self._sql.count, (self.seq(), marks.source()() if mark is None else mark))
         self._execute(self._sql.prune_spacings, (last,))
         return int(self._execute(self._sql.prune, (last,)).rowcount)
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from random import Random
 from typing import Final
 
 #: Bits of a mark. Of two histories one number has the same mark once in 16 million.
@@ -25,12 +26,11 @@ BITS: Final = 24
 FOREIGN: Final = -1
 
 _POSITION: Final = re.compile("([0-9]{1,18})-([0-9a-f]{6})")
-_MARK: Final = re.compile("[0-9a-f]{6}")
 
 
-def new() -> int:
-    """A mark for a change."""
-    return secrets.randbits(BITS)
+def source() -> Callable[[], int]:
+    """Makes marks for changes, whatever an application does with Python's own generator."""
+    return partial(Random().getrandbits, BITS)
 
 
 def shape(*parts: str) -> int:
@@ -42,11 +42,6 @@ def shape(*parts: str) -> int:
 def show(mark: int) -> str:
     """A mark as pages see it."""
     return f"{mark:06x}"
-
-
-def read(text: object) -> int:
-    """The mark that a page sent, :data:`FOREIGN` for what is none."""
-    return int(text, 16) if isinstance(text, str) and _MARK.fullmatch(text) else FOREIGN
 
 
 @dataclass(frozen=True, slots=True)

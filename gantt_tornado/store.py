@@ -191,6 +191,7 @@ class Store:
         self._execute = database.execute
         self._calendar = calendar
         self._now = now
+        self._new_mark = marks.source()
         self._markup = markup
         self._sql = database.prepared(_Rules)
         self._entities = database.prepared(_entities)
@@ -836,7 +837,7 @@ class Store:
 
     def _check_mark(self, edit: Edit, mark: int) -> None:
         """See that the revision from which a writer saves is one of this history."""
-        if edit.mark is not None and edit.mark != mark ^ self.shape:
+        if edit.mark is not None and edit.mark != marks.show(mark ^ self.shape):
             raise Stale(STALE)
 
     def _dependents(self, entity: Entity, project: str, row: Row) -> list[tuple[Entity, Row]]:
@@ -878,7 +879,7 @@ class Store:
     ) -> Committed:
         """Write a row and its line in the journal. A new item has its change's number
         for an id, unless it had one before it was deleted."""
-        seq, mark = self.journal.next(), marks.new()
+        seq, mark = self.journal.next(), self._new_mark()
         id = row.id if row else id or seq
         names = entity.columns
         columns = [state[name] for name in names]
@@ -936,7 +937,7 @@ class Store:
                 at,
                 fields,
                 previous=row.rev,
-                mark=marks.new(),
+                mark=self._new_mark(),
                 previous_mark=row.mark,
             )
             self.journal.record(change)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import sys
 
 import pytest
@@ -28,17 +29,17 @@ def test_what_is_no_position_is_in_no_history(text: str) -> None:
     assert Position.read(text) == Position(FOREIGN, FOREIGN)
 
 
-@pytest.mark.parametrize("sent", ["", "abc", 7, None, ["000abc"], "000ABC"])
-def test_what_is_no_mark_is_that_of_no_change(sent: object) -> None:
-    assert marks.read(sent) == FOREIGN
-
-
-def test_marks_are_read_as_they_are_shown() -> None:
-    assert marks.read(marks.show(0xABC)) == 0xABC
-
-
 def test_marks_differ() -> None:
-    assert len({marks.new() for _ in range(100)}) > 90
+    new = marks.source()
+    assert len({new() for _ in range(100)}) > 90
+
+
+def test_marks_of_two_sources_differ_whatever_the_application_has_seeded() -> None:
+    found = []
+    for _ in range(2):
+        random.seed(1)
+        found.append([marks.source()() for _ in range(3)])
+    assert found[0] != found[1]
 
 
 @pytest.mark.parametrize("parts", [("iso", "UTC", "clean"), ("iso", "UTCt", "ext")])
