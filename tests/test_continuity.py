@@ -59,6 +59,19 @@ def backup(path: Path) -> Path:
     return copy
 
 
+def lost_task(served: Served, path: Path) -> tuple[Position, Path]:
+    """A task, a backup, and another task, which the backup lacks: the position of a page of
+    before the backup, and the backup."""
+    served.task()
+    position = served.plan.position()
+    served.stop()
+    copy = backup(path)
+    later = Served(path)
+    later.task()
+    later.stop()
+    return position, copy
+
+
 def test_pages_go_on_after_a_restart(served: Served, path: Path) -> None:
     served.task()
     position = served.plan.position()
@@ -80,25 +93,13 @@ def test_pages_of_before_a_backup_load_again_when_it_is_restored(
     served: Served, path: Path
 ) -> None:
     """They may have been told what the backup lacks."""
-    served.task()
-    position = served.plan.position()
-    served.stop()
-    copy = backup(path)
-    later = Served(path)
-    later.task()
-    later.stop()
+    position, copy = lost_task(served, path)
     shutil.copy(copy, path)
     assert not goes_on(path, position)
 
 
 def test_so_they_do_when_the_numbers_have_caught_up(served: Served, path: Path) -> None:
-    served.task()
-    position = served.plan.position()
-    served.stop()
-    copy = backup(path)
-    later = Served(path)
-    later.task()
-    later.stop()
+    position, copy = lost_task(served, path)
     shutil.copy(copy, path)
     restored = Served(path)
     restored.task()
@@ -109,13 +110,7 @@ def test_so_they_do_when_the_numbers_have_caught_up(served: Served, path: Path) 
 def test_a_copy_that_went_on_elsewhere_is_another_with_the_same_numbers_too(
     served: Served, path: Path
 ) -> None:
-    served.task()
-    position = served.plan.position()
-    served.stop()
-    copy = backup(path)
-    later = Served(path)
-    later.task()
-    later.stop()
+    position, copy = lost_task(served, path)
     elsewhere = Driven(f"sqlite:///{copy}")
     elsewhere.task()
     elsewhere.close()

@@ -36,6 +36,13 @@ def leave_behind(server, *lines) -> None:
     server.stop()
 
 
+def replace_under(server, tabs, copy) -> None:
+    """Serve a backup, or a new database, before any tab is back."""
+    leave_behind(server, tabs.line)
+    server.restore(copy)
+    server.start()
+
+
 @pytest.fixture
 def tabs(line, open_tabs, server):
     """Opens tabs on a line that can be cut; they are left before it is."""
@@ -63,9 +70,7 @@ def test_a_restored_backup_is_shown_although_the_numbers_have_caught_up(server, 
     before.shows("10", "Lost")
     before.lacks("15")
     seq = number_of(server)
-    leave_behind(server, tabs.line)
-    server.restore(copy)
-    server.start()
+    replace_under(server, tabs, copy)
     catch_up(server, seq)
     tabs.line.mend()
     for tab in (before, after):
@@ -78,9 +83,7 @@ def test_tabs_go_on_with_what_was_restored(server, tabs):
     one, two = tabs(), tabs()
     copy = server.backup()
     server.put("/data/task/10", text="Lost")
-    leave_behind(server, tabs.line)
-    server.restore(copy)
-    server.start()
+    replace_under(server, tabs, copy)
     tabs.line.mend()
     for tab in (one, two):
         loaded_again(tab)
@@ -96,9 +99,7 @@ def test_a_database_made_anew_on_the_same_port_is_shown(server, tabs):
     server.delete("/data/task/15")
     tab.lacks("15")
     seq = number_of(server)
-    leave_behind(server, tabs.line)
-    server.restore(None)
-    server.start()
+    replace_under(server, tabs, None)
     catch_up(server, seq)
     tabs.line.mend()
     loaded_again(tab)
@@ -123,9 +124,7 @@ def test_an_edit_of_what_was_lost_is_not_merged_and_the_tab_loads_again(server, 
     tab = tabs()
     tab.excuse("409")
     seq = number_of(server)
-    leave_behind(server, tabs.line)
-    server.restore(copy)
-    server.start()
+    replace_under(server, tabs, copy)
     server.put("/data/task/10", text="Kept", progress=0.2)
     catch_up(server, seq)
     tabs.line.cut(sockets_only=True)
