@@ -360,16 +360,14 @@ class Backend:
         try:
             if write.action not in ACTIONS:
                 raise BadRequest(f"There is no action {write.action!r}.")
-            if write.action == "inserted":
-                outcome = self._store.insert(
-                    kind, kind.read(fields, self._calendar, self._markup), author
-                )
-                saved[write.id] = outcome.id
-                return outcome
             if write.action == "deleted":
                 return self._store.delete(kind, ours, author)
             edit = kind.read(fields, self._calendar, self._markup)
-            return self._store.update(kind, ours, edit, author)
+            if write.action != "inserted":
+                return self._store.update(kind, ours, edit, author)
+            outcome = self._store.insert(kind, edit, author)
+            saved[write.id] = outcome.id
+            return outcome
         except GanttError as error:
             # Its frames hold the list that it is put in.
             return error.with_traceback(None)

@@ -20,7 +20,7 @@ from typing import Final, Protocol, TypeVar
 
 from gantt_tornado import protocol
 from gantt_tornado.entities import ENTITIES
-from gantt_tornado.plan import Plan, Snapshot
+from gantt_tornado.plan import Missed, Plan
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Hub:
         # Buffers on their way, in the order in which each listener must have them.
         self._parcels: deque[tuple[bytes, list[Send]]] = deque()
         # (channel, since, without, reloads) → what was missed, as of one version of the plan.
-        self._replays: dict[tuple[str, int, frozenset[int], bool], bytes | list[Snapshot]] = {}
+        self._replays: dict[tuple[str, int, frozenset[int], bool], bytes | list[Missed]] = {}
         self._replayed = -1
         self._timer: asyncio.TimerHandle | None = None
         self._published = plan.seq
@@ -194,9 +194,9 @@ class Hub:
         if self._parcels:
             # Else they would come behind a replay that is newer.
             self._hurry(listener.send)
-        missing = listener.known(channel) if since is None else None
+        missing = None
         if since is None:
-            since = missing
+            since = missing = listener.known(channel)
         if since is not None:
             # Who is told to load again has missed nothing that could be told later.
             reached = self._plan.reaches(since)
@@ -272,11 +272,6 @@ class Hub:
         self._published = max(numbers, default=0) or self._published
         if self._pending and self._timer is None:
             self._flush()
-
-    @property
-    def published(self) -> int:
-        """The last change that was published; the plan may be ahead by a moment."""
-        return self._published
 
     def ask(self) -> None:
         """Ask every listener whether what it was sent has arrived, as soon as nothing is
@@ -430,19 +425,14 @@ class Hub:
 
     def _missed(
         self, channel: str, since: int, withheld: frozenset[int], reloads: bool
-    ) -> bytes | list[Snapshot]:
+    ) -> bytes | list[Missed]:
         """What a page has missed, framed where it is one slice."""
-        plan = self._plan
-        if channel not in PACED:
-            return b""
-        if not plan.reaches(since) or (reloads and plan.outgrows_load(since)):
-            return framed(channel, plan.reload_value()).frame
-        missed = plan.missed(channel, since, withheld)
+        missed = self._plan.missed(channel, since, withheld, reloads)
         slices = list(islice(sliced(channel, missed), 2))
         return b"".join(slices) if len(slices) < 2 else missed
 
 
-def sliced(channel: str, missed: Iterable[Snapshot]) -> Iterator[bytes]:
+def sliced(channel: str, missed: Iterable[Missed]) -> Iterator[bytes]:
     """The frames that tell what was missed, some at a time."""
     frames: list[bytes] = []
     size = 0

@@ -116,7 +116,7 @@ class Committed:
     @property
     def makes_room(self) -> bool:
         """Whether it only gave a row another key, in its old place, for the sake of another."""
-        return self.action == "update" and self.root != self.seq
+        return _makes_room(self.action, self.root, self.seq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class _Statements:
             .group_by(Change.item_id)
         )
         self.touched = compile(
-            Change.select(Change.item_id, Change.seq, _raw(Change.entity), _raw(Change.action))
+            Change.select(Change.item_id, Change.seq, _raw(Change.entity))
             .join(newest, on=Change.seq == newest.c.seq)
             .order_by(Change.seq)
         )
@@ -369,10 +369,10 @@ class Journal:
         found: list[Later] = []
         for line in self._execute(self._sql.later, (id, seq, MOST_LATER)):
             fields, user, device, *numbers, action, root, number = line
-            room = action == "update" and root != number
             try:
                 author = _author(user, device)
                 seen, previous, at, mark = map(_integer, numbers)
+                room = _makes_room(action, root, number)
                 found.append(Later(_diff(fields), author, seen, previous, at, mark, room))
             except ValueError as error:
                 log.warning("a change of item %d cannot be read: %s", id, error)
@@ -430,14 +430,15 @@ class Journal:
             changes += _readable(project, [line])
         return changes
 
-    def touched(self, project: str) -> Iterator[tuple[int, Touched]]:
-        """The last change of each item, oldest first."""
+    def touched(self, project: str) -> Iterator[tuple[int, int, Entity, int]]:
+        """Each item by its last change, oldest first: its id, that change, its entity, and
+        the last change that gave it another parent, 0 for none."""
         params = (project, "task", "update", '%"parent":%')
         reparented = dict(self._execute(self._sql.reparented, params).fetchall())
-        for id, seq, name, action in self._execute(self._sql.touched, (project,)):
+        for id, seq, name in self._execute(self._sql.touched, (project,)):
             entity = _entity(name)
             if entity is not None and type(id) is int:
-                yield id, Touched(seq, entity, action == b"delete", reparented.get(id, 0))
+                yield id, seq, entity, reparented.get(id, 0)
 
     def last_parent(self, project: str, task: int) -> int:
         """Below which task a deleted one stood, 0 where that is forgotten."""
@@ -521,6 +522,11 @@ class Journal:
 
     def _one(self, sql: str, *params: Any) -> Any:
         return self._execute(sql, params).fetchone()
+
+
+def _makes_room(action: str, root: int, seq: int) -> bool:
+    # A delete takes others with it; nothing else has a change that was not asked for.
+    return action == "update" and root != seq
 
 
 def recorded(fields: Diff) -> str:

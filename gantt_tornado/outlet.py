@@ -34,8 +34,8 @@ class Outlet:
     """
 
     __slots__ = (
-        *("_behind", "_ended", "_limit", "_push", "_stream", "_too_slow", "_unsent"),
-        *("_waiting", "_replays"),
+        *("_behind", "_ended", "_limit", "_push"),
+        *("_stream", "_too_slow", "_unsent", "_waiting"),
     )
 
     def __init__(self, stream: IOStream, limit: int, too_slow: Callable[[], None]) -> None:
@@ -46,7 +46,6 @@ class Outlet:
         self._ended = False
         # While something is replayed: its slices, and what was sent since.
         self._behind: deque[bytes | Iterator[bytes]] = deque()
-        self._replays = 0
         # What the stream itself has still to write.
         self._waiting = _queue_of(stream)
         # A closed socket raises OSError.
@@ -75,8 +74,7 @@ class Outlet:
         if self._ended or self._stream.closed():
             return
         self._behind.append(slices)
-        self._replays += 1
-        if self._replays > MOST_REPLAYS:
+        if sum(not isinstance(each, bytes) for each in self._behind) > MOST_REPLAYS:
             self._too_slow()
         elif len(self._behind) == 1:
             self._waiting = _ALWAYS
@@ -84,7 +82,7 @@ class Outlet:
 
     @property
     def is_replaying(self) -> bool:
-        return bool(self._replays)
+        return bool(self._behind)
 
     def _go_on(self) -> None:
         """Send the next slice, when the last is on its way."""
@@ -105,7 +103,6 @@ class Outlet:
                 self._write(frames, 0).add_done_callback(lambda _: self._go_on())
                 return
             self._behind.popleft()
-            self._replays -= 1
         if not self._ended:
             self._waiting = _queue_of(self._stream)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -270,6 +270,20 @@ class Snapshot:
             yield _move_value(self.id, *self.place)
 
 
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """In place of snapshots: the page has to load again."""
+
+    value: bytes
+
+    def values(self) -> Iterator[bytes]:
+        yield self.value
+
+
+#: What a page has missed of one item, or of all.
+Missed = Snapshot | Reload
+
+
 def _entity_of(channel: str) -> Entity | None:
     return next((each for each in ENTITIES.values() if each.channel == channel), None)
 
@@ -319,10 +333,10 @@ class Plan:
                     plan._hang(entity, row.id, row.state)
         # Join all blocks here, off the loop; after a change only its own is joined again.
         plan.load()
-        for id, touched in journal.touched(DEFAULT_PROJECT):
-            # What a damaged line says of it counts less than the rows.
-            deleted = plan.item(touched.entity, id) is None
-            plan._touched[id] = replace(touched, deleted=deleted)
+        for id, seq, entity, reparented in journal.touched(DEFAULT_PROJECT):
+            # The rows say what is gone: a line of the journal may be damaged.
+            deleted = plan.item(entity, id) is None
+            plan._touched[id] = Touched(seq, entity, deleted, reparented)
         return plan
 
     def become(self, other: Plan) -> None:
@@ -576,14 +590,6 @@ class Plan:
         """The event value that tells pages to load again."""
         return protocol.reload_value(str(self.position()))
 
-    def replay(
-        self, channel: str, since: int, without: AbstractSet[int] = frozenset()
-    ) -> list[bytes]:
-        """Event values for one channel that bring a page from ``since`` to ``seq``."""
-        if not self.reaches(since):
-            return [self.reload_value()] if _entity_of(channel) else []
-        return [value for each in self.missed(channel, since, without) for value in each.values()]
-
     def reaches(self, since: int) -> bool:
         """Whether all that happened since a change is remembered."""
         return self.horizon <= since <= self.seq
@@ -601,10 +607,15 @@ class Plan:
         return False
 
     def missed(
-        self, channel: str, since: int, without: AbstractSet[int] = frozenset()
-    ) -> list[Snapshot]:
-        """What brings a page from ``since``, up to which the journal must reach, to ``seq``:
-        as it is now, whatever comes later.
+        self,
+        channel: str,
+        since: int,
+        without: AbstractSet[int] = frozenset(),
+        reloads: bool = False,
+    ) -> list[Missed]:
+        """What brings a page from ``since`` to ``seq``: as it is now, whatever comes later.
+        Where the journal does not reach back, that is to load again; and for a page that
+        ``reloads`` where it is told to, also where that would be less.
 
         Deletes come first, then add + update of what is there, parents before children;
         one that a page has already is harmless. What left a task that may have been
@@ -614,6 +625,8 @@ class Plan:
         entity = _entity_of(channel)
         if entity is None:
             return []
+        if not self.reaches(since) or (reloads and self.outgrows_load(since)):
+            return [Reload(self.reload_value())]
         sequence = self._sequences[entity.name]
         gone: list[int] = []
         there: list[int] = []

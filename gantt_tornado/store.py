@@ -129,23 +129,11 @@ class _Rules:
         branch = (Task.project == ANY) & (Task.parent == ANY)
         self.last = compile(Task.select(fn.MAX(Task.sortorder)).where(branch))
         around = branch & (Task.id != ANY)
-        self.above = compile(
-            Task.select(Task.sortorder)
-            .where(around & (Task.sortorder < ""))
-            .order_by(Task.sortorder.desc())
-            .limit(1)
-        )
-        self.below = compile(
-            Task.select(Task.sortorder)
-            .where(around & (Task.sortorder > ""))
-            .order_by(Task.sortorder)
-            .limit(1)
-        )
-        key = Task.select(Task.id, Task.sortorder)
-        key_above = key.where(around & (Task.sortorder < ""))
-        key_below = key.where(around & (Task.sortorder > ""))
-        self.rows_above = compile(key_above.order_by(Task.sortorder.desc()).limit(1))
-        self.rows_below = compile(key_below.order_by(Task.sortorder).limit(1))
+        neighbour = Task.select(Task.sortorder, Task.id)
+        lower = neighbour.where(around & (Task.sortorder < ""))
+        higher = neighbour.where(around & (Task.sortorder > ""))
+        self.above = compile(lower.order_by(Task.sortorder.desc()).limit(1))
+        self.below = compile(higher.order_by(Task.sortorder).limit(1))
         self.taken = compile(Task.select(Task.id).where(around & (Task.sortorder == "")).limit(1))
         others = Link.id != ANY
         self.twins = compile(
@@ -741,10 +729,10 @@ class Store:
         if len(key) <= rank.LONG or (row and row.state["sortorder"] == key):
             return []
         around = (project, state["parent"], row.id if row else 0, key, NEIGHBOURS // 2 + 1)
-        above = self._execute(self._sql.rows_above, around).fetchall()[::-1]
-        below = self._execute(self._sql.rows_below, around).fetchall()
-        low = above.pop(0)[1] if len(above) > NEIGHBOURS // 2 else None
-        high = below.pop()[1] if len(below) > NEIGHBOURS // 2 else None
+        above = self._execute(self._sql.above, around).fetchall()[::-1]
+        below = self._execute(self._sql.below, around).fetchall()
+        low = above.pop(0)[0] if len(above) > NEIGHBOURS // 2 else None
+        high = below.pop()[0] if len(below) > NEIGHBOURS // 2 else None
         rows = [*above, *below]
         keys = rank.spread(low, high, len(rows) + 1)
         if max(map(len, keys)) > len(key) - WORTHWHILE or self._left < len(rows):
@@ -754,9 +742,9 @@ class Store:
             at = keys.index(row.state["sortorder"])
             keys[at] = rank.between(keys[at], keys[at + 1] if at + 1 < len(keys) else high)
         state["sortorder"] = keys.pop(len(above))
-        moved = [(id, old, new) for (id, old), new in zip(rows, keys, strict=True) if old != new]
+        moved = [(id, old, new) for (old, id), new in zip(rows, keys, strict=True) if old != new]
         root = self.journal.seq() + len(moved) + 1
-        olds = [low or "", *(old for _, old in rows), high or _END]
+        olds = [low or "", *(old for old, _ in rows), high or _END]
         self.journal.space(project, root, state["parent"], olds, [olds[0], *keys, olds[-1]])
         # No two may have one key, nor change their places on the way.
         down = [each for each in moved if each[2] < each[1]]

@@ -147,6 +147,11 @@ class Driven:
         self.database.close()
 
 
+def replay(plan: Plan, channel: str, since: int) -> list[bytes]:
+    """The event values that bring a page from a change to now."""
+    return [value for each in plan.missed(channel, since) for value in each.values()]
+
+
 def number_of(position: str) -> int:
     """The number in a position, as a load has it under ``seq``."""
     return int(position.partition("-")[0])

@@ -12,7 +12,7 @@ from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.errors import Conflict, NotFound
 from gantt_tornado.journal import AT_ONCE, MOST_LATER, PRUNED_AT_ONCE, SHARE, Author, Committed
 from gantt_tornado.plan import Plan
-from tests.support import ALICE, BOB, DATES, Driven, value
+from tests.support import ALICE, BOB, DATES, Driven, replay, value
 
 
 @pytest.fixture
@@ -412,5 +412,5 @@ def test_what_a_damaged_line_does_not_say_was_deleted_is_told_as_gone(
 ) -> None:
     task = plan.task()
     damage_line(plan, plan.delete("task", task).changes[0].seq, damage)
-    (gone,) = Plan.read(plan.store).replay("tasks", 0)
+    (gone,) = replay(Plan.read(plan.store), "tasks", 0)
     assert orjson.loads(gone)["type"] == "delete-task"

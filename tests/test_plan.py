@@ -19,7 +19,7 @@ from gantt_tornado.errors import GanttError
 from gantt_tornado.marks import FOREIGN, Position
 from gantt_tornado.plan import Plan, Sequence
 from gantt_tornado.store import Store
-from tests.support import ALICE, DATES, Driven
+from tests.support import ALICE, DATES, Driven, replay
 from tests.test_hub import Page
 
 CHANNELS = [entity.channel for entity in ENTITIES.values()]
@@ -47,7 +47,7 @@ def loaded(plan: Plan) -> dict[str, Any]:
 
 
 def replayed(plan: Plan, channel: str, since: int) -> list[dict[str, Any]]:
-    return [orjson.loads(value) for value in plan.replay(channel, since)]
+    return [orjson.loads(value) for value in replay(plan, channel, since)]
 
 
 def reload_of(plan: Plan) -> dict[str, Any]:
@@ -220,8 +220,8 @@ def test_a_replay_brings_a_page_from_any_past_to_the_present(
     client, since = Client(plan.plan), plan.plan.seq
     for op in after:
         change(plan, *op)
-    client.take(plan.plan.replay("tasks", since))
-    client.take(plan.plan.replay("links", since))
+    client.take(replay(plan.plan, "tasks", since))
+    client.take(replay(plan.plan, "links", since))
     assert client.shown() == Client(plan.plan).shown()
     plan.close()
 
@@ -233,7 +233,7 @@ def test_a_replay_twice_changes_nothing_more(before: list[Any], after: list[Any]
     for op in after:
         change(plan, *op)
     for channel in ("tasks", "links", "tasks", "links"):
-        client.take(plan.plan.replay(channel, since))
+        client.take(replay(plan.plan, channel, since))
     assert client.shown() == Client(plan.plan).shown()
     plan.close()
 
@@ -302,13 +302,13 @@ def test_a_row_alone_in_its_branch_has_no_neighbour(plan: Driven) -> None:
 
 def test_nothing_changed_is_nothing_to_replay(plan: Driven) -> None:
     plan.task()
-    assert plan.plan.replay("tasks", plan.plan.seq) == []
+    assert replay(plan.plan, "tasks", plan.plan.seq) == []
 
 
 @pytest.mark.parametrize("channel", ["", "task", "mine", "presence"])
 def test_a_channel_of_ones_own_has_nothing_to_replay(plan: Driven, channel: str) -> None:
     plan.task()
-    assert plan.plan.replay(channel, 0) == []
+    assert replay(plan.plan, channel, 0) == []
 
 
 def test_a_task_is_replayed_as_add_and_update_and_place(plan: Driven) -> None:
@@ -379,7 +379,7 @@ def test_rows_that_nobody_touched_keep_their_place_in_a_rescue(plan: Driven) -> 
     plan.update("task", a, {"target": f"next:{b}"})
     plan.update("task", child, {"parent": p})
     plan.delete("task", x)
-    client.take(plan.plan.replay("tasks", since))
+    client.take(replay(plan.plan, "tasks", since))
     assert client.order[0] == plan.branch() == [b, a, p]
 
 
@@ -413,7 +413,7 @@ def test_after_upkeep_a_restart_replays_the_same(plan: Driven) -> None:
 def test_a_journal_that_forgot_all_still_knows_that_nothing_happened(plan: Driven) -> None:
     plan.task()
     plan.prune(0)
-    assert plan.plan.replay("tasks", 1) == Plan.read(plan.store).replay("tasks", 1) == []
+    assert replay(plan.plan, "tasks", 1) == replay(Plan.read(plan.store), "tasks", 1) == []
 
 
 # Moves as they are told.
@@ -484,7 +484,7 @@ def test_a_repetition_under_a_wrong_name_loses_no_replay(plan: Driven, entity: s
 
 def test_a_repetition_of_what_never_was_does_not_stay(plan: Driven) -> None:
     plan.plan.resent(TASK, 10**9)
-    assert plan.plan.replay("tasks", 0) == []
+    assert replay(plan.plan, "tasks", 0) == []
 
 
 # What pages show although it was refused, and what they drop by themselves.
@@ -543,8 +543,8 @@ def test_who_deleted_a_row_with_one_that_had_left_it_gets_that_back_whole(plan: 
     # It still shows the child below the row.
     client.delete_task(top, None)
     plan.delete("task", top)
-    client.take(plan.plan.replay("tasks", since))
-    client.take(plan.plan.replay("links", since))
+    client.take(replay(plan.plan, "tasks", since))
+    client.take(replay(plan.plan, "links", since))
     assert client.shown() == Client(plan.plan).shown()
 
 
@@ -571,7 +571,7 @@ def test_what_hangs_below_a_move_may_be_older_than_all_that_is_remembered(plan: 
     plan.delete("task", top)
     for each in (plan.plan, Plan.read(plan.store)):
         assert {id for _, id in kinds(each, "tasks", since)} == {top, child, below}
-    client.take(plan.plan.replay("tasks", since))
+    client.take(replay(plan.plan, "tasks", since))
     assert client.shown() == Client(plan.plan).shown()
 
 
@@ -590,8 +590,8 @@ def test_repetitions_between_changes_harm_no_replay(before: list[Any], after: li
     for number, op in enumerate(after):
         change(plan, *op)
         plan.plan.resent(TASK, number % 8 + 1 if number % 8 != 6 else 1)
-    client.take(plan.plan.replay("tasks", since))
-    client.take(plan.plan.replay("links", since))
+    client.take(replay(plan.plan, "tasks", since))
+    client.take(replay(plan.plan, "links", since))
     assert client.shown() == Client(plan.plan).shown()
     plan.close()
 
