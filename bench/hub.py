@@ -17,8 +17,8 @@ from tornado import httpserver, netutil, web
 
 from bench import floor, task
 from gantt_tornado import Backend, Config, make_app
-from gantt_tornado.hub import Event, Hub, framed
-from gantt_tornado.protocol import item_value
+from gantt_tornado.live.hub import Event, Hub, framed
+from gantt_tornado.model.protocol import item_value
 
 
 class Go(web.RequestHandler):

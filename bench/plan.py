@@ -7,10 +7,11 @@ from pathlib import Path
 
 from bench import task
 from gantt_tornado.config import Config
-from gantt_tornado.database import ANY, Database
-from gantt_tornado.entities import ENTITIES, Change, Counter, Edit
-from gantt_tornado.journal import NOBODY
-from gantt_tornado.store import Store
+from gantt_tornado.model.change import NOBODY
+from gantt_tornado.model.entities import ENTITIES, Edit
+from gantt_tornado.store.database import ANY, Database
+from gantt_tornado.store.items import Store
+from gantt_tornado.store.tables import Change, Counter
 
 #: Children of one task.
 BRANCH = 100

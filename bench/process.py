@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import machine
-from gantt_tornado.resend import DELAY
+from gantt_tornado.live.resend import DELAY
 
 ROOT = Path(__file__).parent.parent
 #: Seconds that a server may take to stop.

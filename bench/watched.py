@@ -16,7 +16,7 @@ import orjson
 from tornado import web
 
 from gantt_tornado import Backend, Config, routes
-from gantt_tornado.writer import Writer
+from gantt_tornado.store.writer import Writer
 
 
 class Watch:

@@ -23,10 +23,10 @@ import orjson
 from bench import process, task
 from bench.line import Line
 from gantt_tornado.config import Config
-from gantt_tornado.database import Database
-from gantt_tornado.entities import ENTITIES
-from gantt_tornado.journal import NOBODY
-from gantt_tornado.store import Store
+from gantt_tornado.model.change import NOBODY
+from gantt_tornado.model.entities import ENTITIES
+from gantt_tornado.store.database import Database
+from gantt_tornado.store.items import Store
 
 ROWS = int(os.environ.get("ROWS", 20_000))
 #: Links between tasks of one branch.

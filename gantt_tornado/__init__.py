@@ -4,9 +4,7 @@ What an embedding application needs is here: :class:`Backend` holds the data and
 the subscriptions, :func:`routes` and :func:`make_app` put it behind HTTP.
 """
 
-from gantt_tornado.app import make_app, routes
-from gantt_tornado.auth import Role, User
-from gantt_tornado.backend import Authenticate, Backend, Write
+from gantt_tornado.backend import Authenticate, Backend
 from gantt_tornado.config import Config, Token
 from gantt_tornado.errors import (
     BadRequest,
@@ -19,9 +17,10 @@ from gantt_tornado.errors import (
     TooLarge,
     Unavailable,
 )
-from gantt_tornado.journal import Author
-from gantt_tornado.journal import Committed as Change
-from gantt_tornado.store import Outcome
+from gantt_tornado.model.change import Author, Outcome, Write
+from gantt_tornado.model.change import Committed as Change
+from gantt_tornado.model.user import Role, User
+from gantt_tornado.web.app import make_app, routes
 
 __all__ = [
     "Authenticate",

@@ -12,20 +12,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import orjson
 
-from gantt_tornado import demo, protocol, text
-from gantt_tornado.acks import Acks
-from gantt_tornado.auth import Tokens, User
-from gantt_tornado.callbacks import Callbacks, OnChange
+from gantt_tornado.accounts import Tokens
 from gantt_tornado.config import Config
-from gantt_tornado.continuity import Continuity
-from gantt_tornado.conversion import convert
-from gantt_tornado.database import Database
-from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES, Edit, Entity, is_word
 from gantt_tornado.errors import (
     BadRequest,
     GanttError,
@@ -34,16 +27,33 @@ from gantt_tornado.errors import (
     TooLarge,
     Unavailable,
 )
-from gantt_tornado.hub import Audience, Event, Hub, Listener, framed
-from gantt_tornado.inserts import NEW, Inserts
-from gantt_tornado.journal import NOBODY, Author, Committed
-from gantt_tornado.loads import Loads
-from gantt_tornado.plan import Plan
-from gantt_tornado.resend import Resend
-from gantt_tornado.rpc import Services
-from gantt_tornado.store import TASK, Outcome, Store
-from gantt_tornado.touches import TOGETHER, Touches
-from gantt_tornado.writer import Writer
+from gantt_tornado.live.callbacks import Callbacks, OnChange
+from gantt_tornado.live.hub import Audience, Event, Hub, Listener, framed
+from gantt_tornado.live.inserts import NEW, Inserts
+from gantt_tornado.live.plan import Plan
+from gantt_tornado.live.positions import Acks
+from gantt_tornado.live.resend import Resend
+from gantt_tornado.live.services import Services
+from gantt_tornado.live.snapshots import Loads
+from gantt_tornado.live.touches import TOGETHER, Touches
+from gantt_tornado.model import protocol, text
+from gantt_tornado.model.change import ACTIONS, NOBODY, Author, Committed, Outcome, Write
+from gantt_tornado.model.entities import (
+    DEFAULT_PROJECT,
+    ENTITIES,
+    TASK,
+    Edit,
+    Entity,
+    is_word,
+    known,
+)
+from gantt_tornado.model.user import User
+from gantt_tornado.store import demo
+from gantt_tornado.store.continuity import Continuity
+from gantt_tornado.store.database import Database
+from gantt_tornado.store.items import Store
+from gantt_tornado.store.text_conversion import convert
+from gantt_tornado.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -71,25 +81,6 @@ AT_ONCE: Final = 2
 PRESENCE_EVERY: Final = 0.5
 
 
-#: The client's words for what became of a row → the answer's.
-ACTIONS: Final[Mapping[str, str]] = {
-    "inserted": "inserted",
-    "updated": "updated",
-    "order": "updated",
-    "deleted": "deleted",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One row of a batch: one of :data:`ACTIONS`, the id that the row has on the page, and
-    its fields."""
-
-    action: str
-    id: str
-    fields: dict[str, Any]
-
-
 class Connection(Listener, Protocol):
     """An open socket."""
 
@@ -106,7 +97,7 @@ class Backend:
         config: the settings, see :class:`~gantt_tornado.config.Config`.
         authenticate: replaces the configured tokens: it gets the
             ``tornado.web.RequestHandler`` of a request and returns the
-            :class:`~gantt_tornado.auth.User` who asks, or None; it may be a coroutine
+            :class:`~gantt_tornado.accounts.User` who asks, or None; it may be a coroutine
             function.
     """
 
@@ -475,10 +466,10 @@ class Backend:
         if self.config.demo and store.journal.seq() == 0:
             with self._database.peewee.atomic("IMMEDIATE"):
                 demo.plant(store, self._calendar)
-        return store, Plan.read(store), latest
+        return store, Plan.of(store.read()), latest
 
     def _committed(self, results: list[Any]) -> Iterator[None]:
-        """In steps of a change each, see :class:`~gantt_tornado.writer.Writer`."""
+        """In steps of a change each, see :class:`~gantt_tornado.store.writer.Writer`."""
         events: list[Event] = []
         # At once, for between two steps the plan is ahead of what was told.
         self._untold.append(events)
@@ -535,7 +526,7 @@ class Backend:
         while True:
             try:
                 # It comes back as a result in its place among the writes, to _committed.
-                await self._writer.submit(lambda: Plan.read(self._store))
+                await self._writer.submit(lambda: Plan.of(self._store.read()))
                 return
             except Exception:
                 log.exception("the plan could not be read again")
@@ -652,15 +643,3 @@ def _writes(results: list[Any]) -> list[Outcome]:
     """Those of the writer's results that stand for writes; the others were reads."""
     flat = [each for result in results for each in (result if type(result) is list else (result,))]
     return [result for result in flat if isinstance(result, Outcome)]
-
-
-def known(name: str) -> Entity:
-    """The entity of that name.
-
-    Raises:
-        NotFound: there is none.
-    """
-    entity = ENTITIES.get(name)
-    if entity is None:
-        raise NotFound(f"There is nothing called {name!r} in a plan.")
-    return entity

@@ -15,12 +15,13 @@ from typing import Any, Final, NoReturn
 
 from tornado import httpserver, netutil
 
-from gantt_tornado import __version__, redaction
-from gantt_tornado.app import http_limits, make_app
+from gantt_tornado import __version__
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import ENVIRONMENT, Config, read_config
-from gantt_tornado.entrance import entrances, raise_limit
 from gantt_tornado.errors import StartError
+from gantt_tornado.web import redaction
+from gantt_tornado.web.app import http_limits, make_app
+from gantt_tornado.web.paced_listener import entrances, raise_limit
 
 log = logging.getLogger(__name__)
 

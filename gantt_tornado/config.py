@@ -20,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from gantt_tornado.dates import Calendar
 from gantt_tornado.errors import StartError
+from gantt_tornado.model.dates import Calendar
 
 #: Prefix of environment variables: ``GANTT_PORT``, ``GANTT_DATABASE``, …
 ENVIRONMENT: Final = "GANTT_"

@@ -62,10 +62,10 @@ from tornado.httputil import HTTPHeaders, url_concat
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from gantt_tornado.app import make_app
 from gantt_tornado.backend import Authenticate, Backend
 from gantt_tornado.config import Config
-from gantt_tornado.journal import Committed
+from gantt_tornado.model.change import Committed
+from gantt_tornado.web.app import make_app
 
 #: Seconds after which an event that was waited for counts as missing.
 PATIENCE: Final = 3.0

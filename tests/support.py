@@ -11,12 +11,12 @@ from typing import Any
 import orjson
 from hypothesis import settings
 
-from gantt_tornado.database import Database
-from gantt_tornado.dates import Calendar
-from gantt_tornado.entities import DEFAULT_PROJECT, ENTITIES
-from gantt_tornado.journal import NOBODY, Author
-from gantt_tornado.plan import Plan
-from gantt_tornado.store import Outcome, Store
+from gantt_tornado.live.plan import Plan
+from gantt_tornado.model.change import NOBODY, Author, Outcome
+from gantt_tornado.model.dates import Calendar
+from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES
+from gantt_tornado.store.database import Database
+from gantt_tornado.store.items import Store
 
 for profile, fixed in (("ci", True), ("here", False)):
     settings.register_profile(
@@ -71,7 +71,7 @@ class Driven:
         self.database = Database(url)
         self.database.open()
         self.store = Store(self.database, self.calendar)
-        self.plan = Plan.read(self.store)
+        self.plan = Plan.of(self.store.read())
 
     def write(self, run: Callable[[], Outcome]) -> Outcome:
         with self.database.peewee.atomic("IMMEDIATE"):

@@ -11,14 +11,15 @@ from enum import StrEnum
 import orjson
 import pytest
 
-from gantt_tornado import Backend, Config, GanttError, User, writer
-from gantt_tornado.auth import Role
-from gantt_tornado.entities import ENTITIES, Entity
+from gantt_tornado import Backend, Config, GanttError, User
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, StartError, Unavailable
-from gantt_tornado.marks import Position
-from gantt_tornado.touches import TOGETHER
+from gantt_tornado.live.touches import TOGETHER
+from gantt_tornado.model.entities import ENTITIES, Entity
+from gantt_tornado.model.marks import Position
+from gantt_tornado.model.user import Role
+from gantt_tornado.store import writer
+from tests.live.test_hub import Page
 from tests.support import number_of
-from tests.test_hub import Page
 
 pytestmark = pytest.mark.gen_test
 
@@ -838,7 +839,7 @@ class TestRestart:
                 ended.wait(10)
             noted.append("done")
 
-        monkeypatch.setattr("gantt_tornado.continuity.Continuity.note", note)
+        monkeypatch.setattr("gantt_tornado.store.continuity.Continuity.note", note)
         monkeypatch.setattr("gantt_tornado.backend.NOTE_EVERY", 0.01)
         backend = Backend(gantt_config)
         await backend.start()

@@ -22,8 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from gantt_tornado import Backend, Config, GanttError
 from gantt_tornado.errors import Conflict, NotFound
-from gantt_tornado.journal import Author
-from gantt_tornado.marks import Position
+from gantt_tornado.model.change import Author
+from gantt_tornado.model.marks import Position
 from tests.support import Loop
 
 

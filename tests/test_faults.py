@@ -19,11 +19,12 @@ import pytest
 from gantt_tornado import backend as backend_module
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
-from gantt_tornado.database import Database
 from gantt_tornado.errors import Conflict, GanttError, StartError, Unavailable
-from gantt_tornado.journal import Committed
-from gantt_tornado.plan import Plan
-from gantt_tornado.store import TASK, Store
+from gantt_tornado.live.plan import Plan
+from gantt_tornado.model.change import Committed
+from gantt_tornado.model.entities import TASK
+from gantt_tornado.store.database import Database
+from gantt_tornado.store.items import Store
 
 DATES = {"start_date": "2026-03-02", "duration": 3}
 LARGE = {**DATES, "note": "x" * 20_000}
@@ -48,7 +49,7 @@ def stored(path: Path) -> tuple[list[str], int, int]:
     database = Database(f"sqlite:///{path}")
     database.open()
     store = Store(database, Config().calendar)
-    plan = Plan.read(store)
+    plan = Plan.of(store.read())
     loaded = [row.state["note"][:1] for row in store.rows(TASK)]
     lines = database.peewee.execute_sql("SELECT count(*) FROM change").fetchone()[0]
     database.close()

@@ -14,36 +14,38 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gantt_tornado"
 
+#: What may import what: each from those above it and from its own folder. Folders in one
+#: line know nothing of each other.
 LAYERS = (
-    {
-        *("ages", "errors", "config", "dates", "rank", "protocol", "merge", "ancestors"),
-        *("circles", "text", "values", "marks"),
-    },
-    {"entities"},
-    {
-        *("conversion", "database", "journal", "store", "writer", "plan", "hub", "acks"),
-        *("continuity", "resend", "inserts", "touches", "delayed"),
-        *("auth", "rpc", "demo", "loads", "callbacks"),
-    },
+    {"errors"},
+    {"model"},
+    {"config"},
+    {"accounts", "store", "live"},
     {"backend"},
-    {"redaction", "requests", "outlet", "handlers", "live", "updates"},
-    {"entrance", "app", "cli"},
+    {"web"},
+    {"cli"},
 )
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
 #: Stands beside the house: those who embed use it in tests of theirs.
 OUTSIDE = {"testing", "__init__"}
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
-IN_THE_HOUSE = [name for name in MODULES if name not in OUTSIDE]
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if "migrations" not in path.parts
+)
+IN_THE_HOUSE = [name for name in MODULES if name not in OUTSIDE and not name.endswith(".__init__")]
 
 MAY_USE = {
-    "tornado": LAYERS[4] | LAYERS[5] | {"testing"},
-    "peewee": {"conversion", "entities", "database", "journal", "store", "writer"},
-    "playhouse": {"database"},
-    "filelock": {"database"},
-    "nh3": {"text"},
-    "pydantic": {"config", "entities"},
+    "tornado": {"web", "cli", "testing"},
+    "peewee": {"store"},
+    "playhouse": {"store.database"},
+    "sqlite3": {"store.database"},
+    "asyncio": {"store.writer", "live", "backend", "web", "cli", "testing"},
+    "filelock": {"store.database"},
+    "nh3": {"model.text"},
+    "pydantic": {"config", "model.entities"},
     "argparse": {"cli"},
-    "threading": {"writer"},
+    "threading": {"store.writer"},
     "pytest": {"testing"},
 }
 
@@ -57,9 +59,17 @@ every_module = pytest.mark.parametrize("name", MODULES)
 every_room = pytest.mark.parametrize("name", IN_THE_HOUSE)
 
 
+def path_of(name: str) -> Path:
+    return PACKAGE.joinpath(*name.split(".")).with_suffix(".py")
+
+
+def folder(name: str) -> str:
+    return name.split(".")[0]
+
+
 @cache
 def tree(name: str) -> ast.Module:
-    return ast.parse((PACKAGE / f"{name}.py").read_text())
+    return ast.parse(path_of(name).read_text())
 
 
 def imports(name: str) -> Iterator[str]:
@@ -74,8 +84,13 @@ def imports(name: str) -> Iterator[str]:
 
 def ours(name: str) -> set[str]:
     """The modules of the house that a module imports."""
-    paths = (each.split(".") for each in imports(name))
-    return {path[1] for path in paths if path[0] == "gantt_tornado"} & set(MODULES)
+    found = set()
+    for each in imports(name):
+        parts = each.split(".")
+        if parts[0] == "gantt_tornado":
+            dotted = (".".join(parts[1:end]) for end in range(len(parts), 1, -1))
+            found |= {next((module for module in dotted if module in MODULES), "__init__")}
+    return found - {"__init__"}
 
 
 def globals_of(name: str) -> dict[str, ast.expr]:
@@ -94,12 +109,20 @@ def globals_of(name: str) -> dict[str, ast.expr]:
 
 
 def test_each_module_has_its_layer() -> None:
-    assert set(IN_THE_HOUSE) == LEVEL.keys()
+    assert {folder(name) for name in IN_THE_HOUSE} == LEVEL.keys()
 
 
 @every_room
-def test_a_module_imports_only_from_lower_layers_or_its_own(name: str) -> None:
-    assert {other for other in ours(name) if LEVEL.get(other, 99) > LEVEL[name]} == set()
+def test_a_module_imports_only_from_lower_layers_or_its_own_folder(name: str) -> None:
+    here = folder(name)
+    others = {folder(other) for other in ours(name)} - {here}
+    assert {other for other in others if LEVEL.get(other, 99) >= LEVEL[here]} == set()
+
+
+@every_room
+def test_no_module_reaches_for_anothers_private_name(name: str) -> None:
+    private = {each for each in imports(name) if each.rpartition(".")[2].startswith("_")}
+    assert {each for each in private if not each.endswith("__")} == set()
 
 
 def test_no_two_modules_import_each_other() -> None:
@@ -109,7 +132,7 @@ def test_no_two_modules_import_each_other() -> None:
 @pytest.mark.parametrize("library, modules", MAY_USE.items())
 def test_a_library_is_used_where_it_belongs_alone(library: str, modules: set[str]) -> None:
     users = {name for name in MODULES if library in {each.split(".")[0] for each in imports(name)}}
-    assert users <= modules
+    assert {name for name in users if not {name, folder(name)} & modules} == set()
 
 
 @every_room
@@ -121,7 +144,7 @@ def test_nothing_is_imported_that_setup_cfg_does_not_name(name: str) -> None:
     assert used <= known | set(sys.stdlib_module_names)
 
 
-@pytest.mark.parametrize("name", sorted(LAYERS[0]))
+@pytest.mark.parametrize("name", [each for each in IN_THE_HOUSE if folder(each) == "model"])
 def test_the_core_knows_no_socket_no_disk_and_no_loop(name: str) -> None:
     outside = {"asyncio", "socket", "sqlite3", "os", "threading", "logging", "time"}
     assert outside.isdisjoint(each.split(".")[0] for each in imports(name))
@@ -170,7 +193,8 @@ def test_a_module_says_what_it_is_for(name: str) -> None:
 
 @every_room
 def test_each_module_has_a_module_of_tests(name: str) -> None:
-    assert (ROOT / "tests" / f"test_{name}.py").is_file()
+    *folders, module = name.split(".")
+    assert ROOT.joinpath("tests", *folders, f"test_{module}.py").is_file()
 
 
 # pytest says nothing of a test that it does not see.

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from gantt_tornado.dates import Calendar
-from gantt_tornado.entities import ENTITIES
 from gantt_tornado.errors import BadRequest
+from gantt_tornado.model.dates import Calendar
+from gantt_tornado.model.entities import ENTITIES
 
 from .conftest import ROOT
 

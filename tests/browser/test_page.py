@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gantt_tornado.rank import LONG
+from gantt_tornado.model.fractional_index import LONG
 
 from .tabs import agree
 

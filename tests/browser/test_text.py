@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page
 
-from gantt_tornado.text import read, tell
+from gantt_tornado.model.text import read, tell
 from tests import support  # noqa: F401  (the profile of hypothesis)
 
 from .conftest import ROOT

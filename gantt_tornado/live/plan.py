@@ -1,0 +1,679 @@
+"""The present state of a plan in memory, as the bytes that clients get.
+
+It lives on the loop, and one owner, the backend, applies each committed change to it in
+commit order. Load and replay are answered from here: no disk, no ``await``, so nothing
+falls between what a page loads and what it is told afterwards.
+
+Items are kept encoded, in blocks whose joined bytes are kept too, so that after one
+change only its block is joined again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from gantt_tornado.model import protocol
+from gantt_tornado.model.change import Committed, Touched
+from gantt_tornado.model.entities import ENTITIES, TASK, Entity
+from gantt_tornado.model.marks import FOREIGN, Marks, Position
+from gantt_tornado.model.stored_plan import StoredPlan
+
+#: Items in a block. Small enough to join at once, large enough that blocks are few.
+BLOCK: Final = 256
+#: Bytes up to which nobody loads again for what is told.
+SMALL: Final = 64 << 10
+#: Bytes that stand around an item in the events that tell it.
+_AROUND: Final = 300
+
+
+# Each is itself alone, so that one is found among thousands without comparing their items.
+@dataclass(slots=True, eq=False)
+class _Block:
+    ids: list[int] = field(default_factory=list)
+    joined: bytes | None = None
+
+
+class Sequence:
+    """Encoded items in an order, joined by commas block by block."""
+
+    def __init__(self) -> None:
+        self._items: dict[int, bytes] = {}
+        self._blocks: list[_Block] = []
+        self._block_of: dict[int, _Block] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, id: int) -> bool:
+        return id in self._items
+
+    def __getitem__(self, id: int) -> bytes:
+        return self._items[id]
+
+    def get(self, id: int) -> bytes | None:
+        return self._items.get(id)
+
+    def replace(self, id: int, item: bytes) -> None:
+        self._items[id] = item
+        self._block_of[id].joined = None
+
+    def append(self, id: int, item: bytes) -> None:
+        block = self._blocks[-1] if self._blocks else None
+        if block is None or len(block.ids) >= BLOCK:
+            block = _Block()
+            self._blocks.append(block)
+        self._put(block, len(block.ids), id, item)
+
+    def insert_by_id(self, id: int, item: bytes) -> None:
+        """Put an item where its id belongs among ascending ones."""
+        if not self._blocks or self._blocks[-1].ids[-1] < id:
+            self.append(id, item)
+            return
+        block = max(bisect_left(self._blocks, id, key=lambda block: block.ids[0]) - 1, 0)
+        ids = self._blocks[block].ids
+        at = bisect_left(ids, id)
+        self.insert_after(ids[at - 1] if at else None, id, item)
+
+    def insert_after(self, before: int | None, id: int, item: bytes) -> None:
+        """Put an item behind another, or first."""
+        if not self._blocks:
+            self.append(id, item)
+            return
+        block = self._blocks[0] if before is None else self._block_of[before]
+        self._put(block, 0 if before is None else block.ids.index(before) + 1, id, item)
+        if len(block.ids) > 2 * BLOCK:
+            self._split(block, BLOCK)
+
+    def move(self, first: int, last: int, before: int | None) -> None:
+        """Put a run of items behind another that is not of it, or first.
+
+        Blocks go as they are, joined; only those at the ends of the run are split.
+        """
+        start = self._start(first)
+        end = self._end(last)
+        run = self._blocks[start:end]
+        del self._blocks[start:end]
+        at = 0 if before is None else self._end(before)
+        self._blocks[at:at] = run
+        self._merge()
+
+    def remove(self, id: int) -> bytes:
+        block = self._block_of.pop(id)
+        block.ids.remove(id)
+        block.joined = None
+        if not block.ids:
+            self._blocks.remove(block)
+        return self._items.pop(id)
+
+    def chunks(self) -> list[bytes]:
+        """The items as JSON, a chunk a block; a comma belongs between two chunks."""
+        for block in self._blocks:
+            if block.joined is None:
+                block.joined = b",".join([self._items[id] for id in block.ids])
+        return [block.joined for block in self._blocks if block.joined is not None]
+
+    def _put(self, block: _Block, at: int, id: int, item: bytes) -> None:
+        block.ids.insert(at, id)
+        block.joined = None
+        self._block_of[id] = block
+        self._items[id] = item
+
+    def _start(self, id: int) -> int:
+        """Where the block stands that begins with an item; one is split for it."""
+        block = self._block_of[id]
+        at = block.ids.index(id)
+        if at == 0:
+            return self._blocks.index(block)
+        self._split(block, at)
+        return self._blocks.index(block) + 1
+
+    def _end(self, id: int) -> int:
+        """Behind which place a block stands that ends with an item; one is split for it."""
+        block = self._block_of[id]
+        at = block.ids.index(id) + 1
+        if at < len(block.ids):
+            self._split(block, at)
+        return self._blocks.index(block) + 1
+
+    def _merge(self) -> None:
+        """Make one block of two that are small, or each move would leave more of them."""
+        merged: list[_Block] = []
+        for block in self._blocks:
+            if merged and len(merged[-1].ids) + len(block.ids) <= BLOCK:
+                merged[-1].ids += block.ids
+                merged[-1].joined = None
+                self._block_of.update(dict.fromkeys(block.ids, merged[-1]))
+            else:
+                merged.append(block)
+        self._blocks = merged
+
+    def _split(self, block: _Block, at: int) -> None:
+        rest = _Block(block.ids[at:])
+        del block.ids[at:]
+        block.joined = None
+        self._blocks.insert(self._blocks.index(block) + 1, rest)
+        for id in rest.ids:
+            self._block_of[id] = rest
+
+
+class _Tree:
+    """Who stands below whom, in which order."""
+
+    def __init__(self) -> None:
+        self.place: dict[int, tuple[int, str]] = {}
+        self._children: dict[int, list[tuple[str, int]]] = {}
+
+    def add(self, id: int, parent: int, sortorder: str) -> None:
+        self.place[id] = (parent, sortorder)
+        insort(self._children.setdefault(parent, []), (sortorder, id))
+
+    def remove(self, id: int) -> None:
+        parent, sortorder = self.place.pop(id)
+        siblings = self._children[parent]
+        del siblings[bisect_left(siblings, (sortorder, id))]
+        if not siblings:
+            del self._children[parent]
+
+    def children(self, id: int) -> list[int]:
+        return [child for _, child in self._children.get(id, ())]
+
+    def index(self, id: int) -> int:
+        parent, sortorder = self.place[id]
+        return bisect_left(self._children[parent], (sortorder, id))
+
+    def sibling(self, id: int, at: int) -> int | None:
+        """The child of ``id``'s parent at a place, if there is one."""
+        siblings = self._children[self.place[id][0]]
+        return siblings[at][1] if 0 <= at < len(siblings) else None
+
+    def subtree(self, id: int) -> list[int]:
+        """The item and all below it, as they are drawn."""
+        found = []
+        waiting = [id]
+        while waiting:
+            id = waiting.pop()
+            found.append(id)
+            waiting.extend(child for _, child in reversed(self._children.get(id, ())))
+        return found
+
+    def last(self, id: int) -> int:
+        """What is drawn last of the item and all below it."""
+        while children := self._children.get(id):
+            id = children[-1][1]
+        return id
+
+    def in_order(self, ids: Iterable[int]) -> list[int]:
+        """Some of the items as they are drawn. Each on the way down to them is looked at once."""
+        wanted = set(ids)
+        below: dict[int, list[tuple[str, int]]] = {}
+        reached = set()
+        for id in wanted:
+            while id and id not in reached:
+                reached.add(id)
+                parent, sortorder = self.place[id]
+                below.setdefault(parent, []).append((sortorder, id))
+                id = parent
+        found = []
+        waiting = [0]
+        while waiting:
+            id = waiting.pop()
+            if id in wanted:
+                found.append(id)
+            waiting += [child for _, child in sorted(below.get(id, ()), reverse=True)]
+        return found
+
+    def previous(self, id: int) -> int | None:
+        """What is drawn on the row above: None for the first row of all."""
+        at = self.index(id)
+        if at == 0:
+            return self.place[id][0] or None
+        above = self.sibling(id, at - 1)
+        assert above is not None
+        return self.last(above)
+
+
+_Place = tuple[int, int, int | None, int | None]
+
+
+def _move_value(id: int, parent: int, index: int, above: int | None, below: int | None) -> bytes:
+    target = f"next:{'null' if above is None else above}"
+    if above is None and below is not None:
+        target = str(below)
+    return protocol.move_value(id, parent, index, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An item as it was at a moment, None where it was gone, and where it stood if it is a
+    task."""
+
+    entity: Entity
+    id: int
+    item: bytes | None
+    place: _Place | None
+
+    def values(self) -> Iterator[bytes]:
+        """Event values after which any client has it so."""
+        name = self.entity.name
+        if self.item is None:
+            yield protocol.deleted_value(name, self.id)
+            return
+        for action in ("add", "update"):
+            yield protocol.item_value(f"{action}-{name}", name, self.item)
+        if self.place is not None:
+            yield _move_value(self.id, *self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """In place of snapshots: the page has to load again."""
+
+    value: bytes
+
+    def values(self) -> Iterator[bytes]:
+        yield self.value
+
+
+#: What a page has missed of one item, or of all.
+Missed = Snapshot | Reload
+
+
+def _entity_of(channel: str) -> Entity | None:
+    return next((each for each in ENTITIES.values() if each.channel == channel), None)
+
+
+class Plan:
+    """All items of one project, and which change touched each of them last.
+
+    ``seq`` is the last change contained, ``horizon`` the last one that the journal has
+    forgotten: what happened after the horizon can be replayed. ``marks`` are those of the
+    changes since, into which ``shape`` is folded for pages.
+    """
+
+    def __init__(
+        self, seq: int = 0, horizon: int = 0, marks: Marks | None = None, shape: int = 0
+    ) -> None:
+        self.seq = seq
+        self._marks = marks or Marks(seq)
+        self._shape = shape
+        #: Counts what the plan was told: changes, and states that were sent again.
+        self.version = 0
+        self.horizon = horizon
+        self._sequences = {name: Sequence() for name in ENTITIES}
+        self._tree = _Tree()
+        # In the order of the last touch, so that what changed since is its tail.
+        self._touched: dict[int, Touched] = {}
+        # Task → what points to it beside its children, and back.
+        self._hanging: dict[int, dict[int, Entity]] = {}
+        self._points: dict[int, set[int]] = {}
+
+    @classmethod
+    def of(cls, stored: StoredPlan) -> Plan:
+        """The plan as it is stored. Call it where the database may be read."""
+        plan = cls(stored.seq, stored.horizon, stored.marks, stored.shape)
+        tasks = {}
+        for entity, id, state, item in stored.items:
+            if entity is TASK:
+                tasks[id] = item
+                plan._tree.add(id, state["parent"], state["sortorder"])
+            else:
+                plan._sequences[entity.name].append(id, item)
+                plan._hang(entity, id, state)
+        for root in plan._tree.children(0):
+            for id in plan._tree.subtree(root):
+                plan._sequences["task"].append(id, tasks[id])
+        # Join all blocks here, off the loop; after a change only its own is joined again.
+        plan.load()
+        for id, seq, entity, reparented in stored.touched:
+            # The rows say what is gone: a line of the journal may be damaged.
+            deleted = plan.item(entity, id) is None
+            plan._touched[id] = Touched(seq, entity, deleted, reparented)
+        return plan
+
+    def become(self, other: Plan) -> None:
+        """Take over what another plan holds; whoever refers to this one sees it there."""
+        version = self.version + 1
+        vars(self).update(vars(other))
+        self.version = version
+
+    def apply(self, change: Committed) -> None:
+        """Bring the state on by one change. They must come in the order of ``seq``."""
+        self.version += 1
+        before = self._touched.pop(change.id, None)
+        reparented = before.reparented if before else 0
+        if change.action == "update" and "parent" in change.fields:
+            reparented = change.seq
+        deleted = change.action == "delete"
+        self._touched[change.id] = Touched(change.seq, change.entity, deleted, reparented)
+        sequence = self._sequences[change.entity.name]
+        if change.action == "delete":
+            sequence.remove(change.id)
+            if change.entity is TASK:
+                self._tree.remove(change.id)
+        elif change.entity is TASK:
+            self._apply_task(sequence, change)
+        elif change.id in sequence:
+            sequence.replace(change.id, change.wire)
+        else:
+            sequence.insert_by_id(change.id, change.wire)
+        if change.entity is not TASK:
+            item = orjson.loads(change.wire) if change.wire else {}
+            self._hang(change.entity, change.id, item)
+        self._marks.add(change.seq, change.mark)
+        # Last, so that no load claims to have what could not be applied.
+        self.seq = change.seq
+
+    def _hang(self, entity: Entity, id: int, item: Mapping[str, Any]) -> None:
+        """Note to what an item points; a deleted one is empty and points to nothing."""
+        for old in self._points.pop(id, ()):
+            del self._hanging[old][id]
+            if not self._hanging[old]:
+                del self._hanging[old]
+        pointed = {item[field] for field in entity.references if field in item}
+        if pointed:
+            self._points[id] = pointed
+            for new in pointed:
+                self._hanging.setdefault(new, {})[id] = entity
+
+    def _apply_task(self, tasks: Sequence, change: Committed) -> None:
+        place = (change.parent, change.sortorder)
+        if self._tree.place.get(change.id) == place:
+            tasks.replace(change.id, change.wire)
+            return
+        if change.id not in tasks:
+            self._tree.add(change.id, *place)
+            tasks.insert_after(self._tree.previous(change.id), change.id, change.wire)
+            return
+        last = self._tree.last(change.id)
+        self._tree.remove(change.id)
+        self._tree.add(change.id, *place)
+        before = self._tree.previous(change.id)
+        if last == change.id:
+            tasks.remove(change.id)
+            tasks.insert_after(before, change.id, change.wire)
+        else:
+            tasks.replace(change.id, change.wire)
+            tasks.move(change.id, last, before)
+
+    def forget(self, horizon: int) -> None:
+        """The journal has forgotten all changes up to ``horizon``."""
+        self.horizon = horizon
+        self._marks.forget(horizon)
+        self.version += 1
+        while self._touched:
+            id = next(iter(self._touched))
+            if self._touched[id].seq > horizon:
+                return
+            del self._touched[id]
+
+    # Reading.
+
+    def load(self, assignments: bool = True) -> list[bytes]:
+        """The answer to ``GET /data`` in chunks, tasks as they are drawn.
+
+        ``assignments`` are for those who ask: the free client would hang them up at each
+        task under the name ``undefined``, and send them so with every edit.
+        """
+        chunks: list[bytes] = []
+        for entity in ENTITIES.values():
+            sequence = self._sequences[entity.name]
+            # The client takes an empty list of an optional entity for a switch.
+            if not sequence and entity.name not in ("task", "link"):
+                continue
+            if entity.name == "assignment" and not assignments:
+                continue
+            chunks.append(b'%s"%s":[' % (b"," if chunks else b"{", entity.channel.encode()))
+            for chunk in sequence.chunks():
+                chunks += (chunk, b",")
+            if chunks[-1] == b",":
+                chunks.pop()
+            chunks.append(b"]")
+        chunks.append(b',"seq":"%s"}' % str(self.position()).encode())
+        return chunks
+
+    def position(self, seq: int | None = None) -> Position:
+        """A change as pages know it; the last one where none is named."""
+        seq = self.seq if seq is None else seq
+        return Position(seq, self._marks.get(seq) ^ self._shape)
+
+    def stored_position(self) -> Position:
+        """The last change as the journal knows it."""
+        return Position(self.seq, self._marks.get(self.seq))
+
+    def number(self, position: Position) -> int:
+        """The number of a change that a page names, :data:`~gantt_tornado.model.marks.FOREIGN`
+        where it is of another history, or forgotten."""
+        is_ours = self._marks.get(position.seq) ^ self._shape == position.mark
+        return position.seq if is_ours else FOREIGN
+
+    def item(self, entity: Entity, id: int) -> bytes | None:
+        """The item's JSON, or None where there is none."""
+        return self._sequences[entity.name].get(id)
+
+    def knows(self, entity: Entity, id: int) -> bool:
+        """Whether there is such an item, or was, as far as remembered."""
+        touched = self._touched.get(id)
+        return id in self._sequences[entity.name] or (
+            touched is not None and touched.entity is entity
+        )
+
+    def touched(self, id: int) -> int:
+        """The change at which an item was touched last, 0 where that is forgotten."""
+        touched = self._touched.get(id)
+        return touched.seq if touched else 0
+
+    def points_to(self, entity: Entity, id: int) -> Iterable[int]:
+        """The tasks to which an item points; a deleted one points to none."""
+        if entity is not TASK:
+            return self._points.get(id, ())
+        place = self._tree.place.get(id)
+        return place[:1] if place else ()
+
+    def in_order(self, tasks: Iterable[int]) -> list[int]:
+        """Tasks as they are drawn: parents before what is below them."""
+        return self._tree.in_order(tasks)
+
+    def stands_last(self, id: int) -> bool:
+        """Whether a task is the last in its branch."""
+        return self._tree.sibling(id, self._tree.index(id) + 1) is None
+
+    def adjoin(self, above: int, below: int, but: int) -> bool:
+        """Whether a task stands directly below another of its branch, if a third one that
+        may stand between them is left out."""
+        at = self._tree.index(above) + 1
+        if self._tree.sibling(above, at) == but:
+            at += 1
+        return self._tree.sibling(above, at) == below
+
+    def move_value(self, id: int) -> bytes:
+        """The ``move-task`` event that puts a task where it stands now."""
+        return _move_value(id, *self._place(id))
+
+    def _place(self, id: int) -> _Place:
+        """Where a task stands: its parent, its index, who is above and who below."""
+        parent, _ = self._tree.place[id]
+        index = self._tree.index(id)
+        above, below = self._tree.sibling(id, index - 1), self._tree.sibling(id, index + 1)
+        return parent, index, above, below
+
+    def upsert(
+        self, entity: Entity, id: int, refused: AbstractSet[str] = frozenset()
+    ) -> list[bytes]:
+        """Event values after which any client has the item as it is, whatever it had.
+
+        Of the fields that were ``refused`` those that the item lacks are null: clients
+        cannot unlearn a field.
+        """
+        item = self._sequences[entity.name][id]
+        if refused:
+            item = orjson.dumps(dict.fromkeys(sorted(refused)) | orjson.loads(item))
+        return list(self._snapshot(entity, id, item).values())
+
+    def _snapshot(self, entity: Entity, id: int, item: bytes | None) -> Snapshot:
+        return Snapshot(entity, id, item, self._place(id) if item and entity is TASK else None)
+
+    def reattached(self, id: int) -> list[bytes]:
+        """Event values after which any client shows a task below its parent.
+
+        The stock client loses a row whose parent it has not got: it holds the row and does
+        not show it, or shows it at the top, and an update with the same parent changes
+        nothing. So the row is told at the top first.
+        """
+        add, *rest = self.upsert(TASK, id)
+        item = orjson.loads(self._sequences["task"][id])
+        return [
+            add,
+            protocol.item_value("update-task", "task", orjson.dumps(item | {"parent": 0})),
+            *rest,
+        ]
+
+    def added_since(self, seq: int) -> Iterator[int]:
+        """The tasks that are there and were not at change ``seq``."""
+        for id, touched in reversed(self._touched.items()):
+            if not touched.is_after(seq):
+                return
+            # An id is the number of the change that added the item.
+            if touched.entity is TASK and not touched.deleted and id > seq:
+                yield id
+
+    def below(self, tasks: Iterable[int]) -> set[int]:
+        """All that is below some tasks, at any depth."""
+        found: set[int] = set()
+        for task in tasks:
+            if task in self._tree.place and task not in found:
+                found.update(self._tree.subtree(task)[1:])
+        return found
+
+    def whole(self, id: int) -> list[tuple[Entity, int]]:
+        """An item with all that goes when the client drops it: tasks as they are drawn,
+        then what hangs on them."""
+        if id not in self._tree.place:
+            kinds = ENTITIES.values()
+            return [(kind, id) for kind in kinds if id in self._sequences[kind.name]]
+        tasks = self._tree.subtree(id)
+        hanging: dict[int, Entity] = {}
+        for task in tasks:
+            hanging |= self._hanging.get(task, {})
+        return [*((TASK, task) for task in tasks), *((kind, id) for id, kind in hanging.items())]
+
+    def resent(
+        self, entity: Entity, id: int, refused: AbstractSet[str] = frozenset()
+    ) -> list[bytes]:
+        """Event values that bring any client to the item's state, or to its absence.
+
+        Whoever is away just now misses them, so for a replay the item counts as touched
+        once more, behind the last change.
+        """
+        deleted = self.item(entity, id) is None
+        known = self._touched.get(id)
+        if deleted and (known is None or known.entity is not entity):
+            # It never was, or is something else.
+            return []
+        self.version += 1
+        known = self._touched.pop(id, None)
+        reparented = known.reparented if known else 0
+        self._touched[id] = Touched(self.seq, entity, deleted, reparented, resent=True)
+        if deleted:
+            return [protocol.deleted_value(entity.name, id)]
+        return self.upsert(entity, id, refused)
+
+    def reload_value(self) -> bytes:
+        """The event value that tells pages to load again."""
+        return protocol.reload_value(str(self.position()))
+
+    def reaches(self, since: int) -> bool:
+        """Whether all that happened since a change is remembered."""
+        return self.horizon <= since <= self.seq
+
+    def outgrows_load(self, since: int) -> bool:
+        """Whether it would be less to load again than to be told what happened since a
+        change; of what is little, it is not."""
+        left = max(SMALL, sum(map(len, self.load())))
+        for id, touched in reversed(self._touched.items()):
+            if not touched.is_after(since):
+                break
+            left -= _AROUND + 4 * len(self._sequences[touched.entity.name].get(id) or b"")
+            if left < 0:
+                return True
+        return False
+
+    def missed(
+        self,
+        channel: str,
+        since: int,
+        without: AbstractSet[int] = frozenset(),
+        reloads: bool = False,
+    ) -> list[Missed]:
+        """What brings a page from ``since`` to ``seq``: as it is now, whatever comes later.
+        Where the journal does not reach back, that is to load again; and for a page that
+        ``reloads`` where it is told to, also where that would be less.
+
+        Deletes come first, then add + update of what is there, parents before children;
+        one that a page has already is harmless. What left a task that may have been
+        deleted is there with all that hangs on it: the page may have dropped it. Of the
+        items ``without`` nothing is told.
+        """
+        entity = _entity_of(channel)
+        if entity is None:
+            return []
+        if not self.reaches(since) or (reloads and self.outgrows_load(since)):
+            return [Reload(self.reload_value())]
+        sequence = self._sequences[entity.name]
+        gone: list[int] = []
+        there: list[int] = []
+        for id, touched in reversed(self._touched.items()):
+            if not touched.is_after(since):
+                break
+            if touched.entity is entity:
+                (gone if touched.deleted else there).append(id)
+        there += self._astray(entity, since).difference(there)
+        if without:
+            there = [id for id in there if id not in without]
+            gone = [id for id in gone if id not in without]
+        rescued = self._rescued(there, since) if gone and entity is TASK else []
+        ids = [*self._drawn(entity, rescued), *reversed(gone), *self._drawn(entity, there)]
+        return [self._snapshot(entity, id, sequence.get(id)) for id in ids]
+
+    def _astray(self, entity: Entity, since: int) -> set[int]:
+        """What a page may have dropped by itself, with a task that it deleted, below
+        which it still showed others."""
+        left: list[int] = []
+        deleted = False
+        for id, touched in reversed(self._touched.items()):
+            if not touched.is_after(since):
+                break
+            if touched.entity is TASK:
+                deleted |= touched.deleted
+                if touched.reparented > since and not touched.deleted:
+                    left.append(id)
+        if not deleted:
+            return set()
+        whole = (self.whole(id) for id in left)
+        return {id for each in whole for kind, id in each if kind is entity}
+
+    def _rescued(self, there: list[int], since: int) -> list[int]:
+        """Tasks to be moved before others are deleted, with the new parents that they need.
+
+        The client drops a deleted task's whole subtree with its links. A task that left
+        that subtree in the meantime would go too, with rows below it that nobody touched.
+        """
+        rescued: set[int] = set()
+        for id in there:
+            # What hangs below a task that moved may have changed before all that is remembered.
+            touched = self._touched.get(id)
+            if touched is not None and touched.reparented > since:
+                while (
+                    id not in rescued and id in self._touched and self._touched[id].is_after(since)
+                ):
+                    rescued.add(id)
+                    id = self._tree.place[id][0]
+        return list(rescued)
+
+    def _drawn(self, entity: Entity, ids: list[int]) -> list[int]:
+        return self.in_order(ids) if entity is TASK else ids[::-1]

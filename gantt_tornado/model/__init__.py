@@ -1,0 +1,1 @@
+"""The data of a plan, pure: no socket, no SQL, no loop."""

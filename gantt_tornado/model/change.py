@@ -1,0 +1,147 @@
+"""A committed change: what was written, by whom, and what became of the item. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from gantt_tornado.model.entities import Entity, State
+from gantt_tornado.model.merge import Diff
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes: a user, and the page (``Remote-Device``) where it is known."""
+
+    user: str
+    device: str = ""
+
+    def is_other_than(self, author: Author) -> bool:
+        """Whether two changes are of different people, or of one at different pages."""
+        if self.user != author.user:
+            return True
+        return bool(self.device and author.device) and self.device != author.device
+
+
+#: For what a program writes on its own.
+NOBODY: Final = Author("")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One change as the journal holds it, with the item as it is after it.
+
+    ``root`` is the change that was asked for: its own ``seq``, but for what a delete
+    took with it. ``seen`` is the ``_rev`` that the item had on the writer's screen, 0
+    where it is unknown, and ``previous`` its revision before. ``item`` is the item's
+    JSON and ``wire`` the same as clients get it, both empty for a delete; ``parent`` and
+    ``sortorder`` say where a task stands. ``at`` is in milliseconds since 1970. ``dropped``
+    holds what the writer sent besides and what others had made impossible by then. ``mark``
+    says of which history ``seq`` is, and ``previous_mark`` the same of ``previous``.
+    """
+
+    seq: int
+    root: int
+    project: str
+    entity: Entity
+    id: int
+    action: str
+    author: Author
+    at: int
+    recorded: Diff | str
+    seen: int = 0
+    previous: int = 0
+    item: bytes = b""
+    parent: int = 0
+    sortorder: str = ""
+    wire: bytes = b""
+    dropped: State = field(default_factory=dict)
+    mark: int = 0
+    previous_mark: int = 0
+
+    @property
+    def fields(self) -> Diff:
+        """Field → [old, new]."""
+        changed: Diff = (
+            orjson.loads(self.recorded) if isinstance(self.recorded, str) else self.recorded
+        )
+        return changed
+
+    @property
+    def moved(self) -> bool:
+        """Whether a row stands elsewhere than before."""
+        if self.action != "update" or self.makes_room:
+            return False
+        return "sortorder" in self.fields or "parent" in self.fields
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether it only gave a row another key, in its old place, for the sake of another."""
+        return made_room(self.action, self.root, self.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The last change of an item, also of one that is gone.
+
+    ``reparented`` is the last change that gave it another parent, 0 for none. ``resent``
+    tells that its state was sent again behind change ``seq``, which need not be its own.
+    """
+
+    seq: int
+    entity: Entity
+    deleted: bool
+    reparented: int = 0
+    resent: bool = False
+
+    def is_after(self, seq: int) -> bool:
+        """Whether a page that has all up to change ``seq`` may lack it."""
+        return self.seq > seq or (self.resent and self.seq == seq)
+
+
+def made_room(action: str, root: int, seq: int) -> bool:
+    # A delete takes others with it; nothing else has a change that was not asked for.
+    return action == "update" and root != seq
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one write.
+
+    ``item`` is the item's JSON now, and ``wire`` the same as clients get it, in which text
+    is HTML. ``differs`` tells that it is not what the writer has on its screen, because
+    others' edits were merged into it. ``dropped`` holds what others have made impossible,
+    and ``gone`` tells that this was all: the item was added and deleted in one.
+    """
+
+    entity: Entity
+    id: int
+    author: Author
+    changes: tuple[Committed, ...]
+    item: bytes = b""
+    differs: bool = False
+    wire: bytes = b""
+    dropped: State = field(default_factory=dict)
+    gone: bool = False
+
+
+#: The client's words for what became of a row → the answer's.
+ACTIONS: Final[Mapping[str, str]] = {
+    "inserted": "inserted",
+    "updated": "updated",
+    "order": "updated",
+    "deleted": "deleted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One row of a batch: one of :data:`ACTIONS`, the id that the row has on the page, and
+    its fields."""
+
+    action: str
+    id: str
+    fields: dict[str, Any]

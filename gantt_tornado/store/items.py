@@ -1,0 +1,967 @@
+"""The only code that reads and writes rows. It runs on the writer's thread.
+
+Each write is one or more changes: the row and its line in the journal, in one
+transaction that the writer opens and commits. The SQL is compiled once, from peewee's
+queries; on the path of a write peewee's query builder would cost more than SQLite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+from peewee import fn
+
+from gantt_tornado.errors import BadRequest, Conflict, NotFound, Stale, TooLarge
+from gantt_tornado.model import cycles, dates, fractional_index, marks, merge, text
+from gantt_tornado.model.ancestors import Ancestors
+from gantt_tornado.model.change import Author, Committed, Outcome
+from gantt_tornado.model.dates import Calendar
+from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, LINK, TASK, Edit, Entity, State
+from gantt_tornado.model.merge import Diff
+from gantt_tornado.model.protocol import parse_target
+from gantt_tornado.model.stored_plan import StoredPlan
+from gantt_tornado.store.database import ANY, Compile, Database
+from gantt_tornado.store.journal import Journal, Moved, recorded
+from gantt_tornado.store.tables import MODELS, Link, Task
+
+log = logging.getLogger(__name__)
+
+
+#: Rows that are only looked at on the way up from a task or along links, of which together
+#: the reading takes as long as writing one.
+LOOKED_AT: Final = 64
+#: The same for lines of the journal.
+LINES_READ: Final = 8
+#: Rows that are spaced anew where a key would be long, if that saves so many characters.
+NEIGHBOURS: Final = 64
+WORTHWHILE: Final = 8
+#: Stands behind all keys.
+_END: Final = "~"
+#: Changes among which others' moves are looked for where a task would stand below itself.
+LAST_MOVES: Final = 5_000
+#: Milliseconds within which a page may not have heard of a change when it writes.
+LATELY: Final = 10_000
+#: What people read whose page cannot save from what it has.
+STALE: Final = "This page is too old to save from. Please reload it."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An item as it is stored; ``state`` holds every field, those with columns too."""
+
+    id: int
+    rev: int
+    mark: int
+    state: State
+
+
+class _Statements:
+    """The SQL of one entity, compiled once."""
+
+    def __init__(self, compile: Compile, entity: Entity) -> None:
+        model = MODELS[entity.name]
+        columns = [getattr(model, name) for name in entity.columns]
+        stored = [model.rev, model.mark, model.fields, *columns]
+        here = model.project == ANY
+        self.all = compile(model.select(model.id, *stored).where(here).order_by(model.id))
+        self.find = compile(model.select(*stored).where(model.id == ANY, here))
+        self.insert = compile(
+            model.insert({field: ANY for field in (model.id, model.project, *stored)})
+        )
+        self.update = compile(model.update({field: ANY for field in stored}).where(model.id == ANY))
+        # Without the columns, whose indexes would be written anew with them.
+        self.update_fields = compile(
+            model.update({field: ANY for field in stored[:3]}).where(model.id == ANY)
+        )
+        self.delete = compile(model.delete().where(model.id == ANY))
+        self.pointing = {
+            field: compile(model.select(model.id).where(getattr(model, field) == ANY, here))
+            for field in entity.references
+        }
+
+
+def _entities(compile: Compile) -> dict[str, _Statements]:
+    return {entity.name: _Statements(compile, entity) for entity in ENTITIES.values()}
+
+
+class _Rules:
+    """The SQL behind the rules and the order of a plan, compiled once."""
+
+    def __init__(self, compile: Compile) -> None:
+        branch = (Task.project == ANY) & (Task.parent == ANY)
+        self.last = compile(Task.select(fn.MAX(Task.sortorder)).where(branch))
+        around = branch & (Task.id != ANY)
+        neighbour = Task.select(Task.sortorder, Task.id)
+        lower = neighbour.where(around & (Task.sortorder < ""))
+        higher = neighbour.where(around & (Task.sortorder > ""))
+        self.above = compile(lower.order_by(Task.sortorder.desc()).limit(1))
+        self.below = compile(higher.order_by(Task.sortorder).limit(1))
+        self.taken = compile(Task.select(Task.id).where(around & (Task.sortorder == "")).limit(1))
+        others = Link.id != ANY
+        self.twins = compile(
+            Link.select(Link.id, Link.fields).where(Link.source == ANY, Link.target == ANY, others)
+        )
+        self.ends = compile(Link.select(Link.source, Link.target).where(Link.project == ANY))
+        task = Task.select(Task.id, Task.parent).where(Task.id == ANY)
+        above = task.cte("above", recursive=True, columns=("id", "parent"))
+        above = above.union(
+            Task.select(Task.id, Task.parent).join(above, on=Task.id == above.c.parent)
+        )
+        self.climb = compile(above.select_from(above.c.id))
+        start = Link.select(Link.target.alias("id")).where(Link.source == ANY, others)
+        after = start.cte("after", recursive=True, columns=("id",))
+        after = after.union(
+            Link.select(Link.target).join(after, on=Link.source == after.c.id).where(others)
+        )
+        self.waiting = compile(after.select_from(after.c.id))
+
+
+class Store:
+    """Rows, journal and the rules of a plan.
+
+    Every method must be called on the thread that opened ``database``, and those that
+    write inside a transaction.
+
+    Args:
+        now: the time in milliseconds since 1970.
+        markup: whether text is HTML, see :mod:`gantt_tornado.model.text`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        calendar: Calendar,
+        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        markup: bool = False,
+    ) -> None:
+        self.journal = Journal(database)
+        #: What shapes each item as pages see it, to be folded into marks.
+        html = "clean" if markup else "text"
+        self.shape: Final = marks.shape(calendar.format, calendar.zone, html)
+        self._execute = database.execute
+        self._calendar = calendar
+        self._now = now
+        self._new_mark = marks.source()
+        self._markup = markup
+        self._sql = database.prepared(_Rules)
+        self._entities = database.prepared(_entities)
+        self._left: float = math.inf
+        self._moves_at = -1
+        self._moves_known: list[Moved] = []
+        self._ancestors = Ancestors(self._climb, lambda: self._spend(1 / LOOKED_AT))
+        self._database = database
+        self._undone = database.undone
+
+    def begin(self, rows: int) -> None:
+        """A request begins: until the next, writes may touch so many rows together.
+
+        What goes beyond raises TooLarge, before anything of it is written.
+        """
+        self._left = rows
+        self._most = rows
+
+    def _spend(self, rows: float) -> None:
+        self._left -= rows
+        if self._left < 0:
+            raise TooLarge(
+                f"This is too much at once: more than {self._most} rows would have to be "
+                "looked at or written. Please do it in parts."
+            )
+
+    # Writes.
+
+    def insert(
+        self,
+        entity: Entity,
+        edit: Edit,
+        author: Author,
+        project: str = DEFAULT_PROJECT,
+        request: str = "",
+    ) -> Outcome:
+        """Add an item. The same ``request`` again, whose answer was lost, adds no second.
+
+        Raises:
+            BadRequest: dates are missing or contradict each other.
+            Conflict: it would break a rule of the plan.
+        """
+        self._spend(1)
+        known = self.journal.added_by(project, request) if request else None
+        if known:
+            return self._inserted(entity, project, known, author)
+        state: State = {**entity.defaults, **edit.values}
+        if entity.dated:
+            given = merge.DATES & state.keys()
+            if not given and (state.get("unscheduled") or state.get("type") == "project"):
+                # It is drawn without a bar or from its children, but the client parses
+                # a start in every row it is sent.
+                state |= {"start_date": self._calendar.today(), "duration": 1}
+            state |= self._dates({}, state, given)
+        for pointer in entity.references:
+            state.setdefault(pointer, 0)
+        if entity is TASK:
+            state["parent"] = self._nearest(project, state["parent"])
+        try:
+            self._check_references(entity, project, 0, state, entity.references, author)
+        except _Overtaken:
+            return self._insert_gone(entity, project, state, author, request)
+        if entity.ordered:
+            place = self._place(project, state["parent"], edit.target, 0, None)
+            state["sortorder"] = place or self._end_of(project, state["parent"])
+            if edit.target:
+                state["target"] = edit.target
+        room = self._make_room(entity, project, None, state, author)
+        change = self._save(
+            entity, project, None, state, merge.diff({}, state), author, request=request
+        )
+        differs = _differs(edit, state)
+        changes = (*room, change)
+        return Outcome(entity, change.id, author, changes, change.item, differs, wire=change.wire)
+
+    def _inserted(self, entity: Entity, project: str, id: int, author: Author) -> Outcome:
+        """The outcome of an insert that has been made already."""
+        try:
+            row, gone = self._find(entity, project, id), False
+        except NotFound:
+            # An id is the number of the change that added the item.
+            added = self.journal.line(project, id)
+            state = {name: new for name, (_, new) in added.fields.items()} if added else {}
+            row, gone = Row(id, id, self.journal.mark(id) or 0, state), True
+        item = self.encode(entity, row)
+        return Outcome(entity, id, author, (), item, wire=self.wire(item), gone=gone)
+
+    def _insert_gone(
+        self, entity: Entity, project: str, state: State, author: Author, request: str
+    ) -> Outcome:
+        """Add an item and delete it, as if it had come just before what took it away."""
+        added = self._save(
+            entity, project, None, state, merge.diff({}, state), author, request=request
+        )
+        row = Row(added.id, added.seq, added.mark, state)
+        deleted = self._remove([(entity, row)], project, author)
+        changes = (added, *deleted.changes)
+        return Outcome(entity, added.id, author, changes, added.item, wire=added.wire, gone=True)
+
+    def _nearest(self, project: str, task: int | str) -> int | str:
+        """A task, or where it was deleted, the nearest that is left of those above it."""
+        while isinstance(task, int) and task:
+            if self._is_there(TASK, project, task) or not self._was_there(TASK, task):
+                break
+            self._spend(1 / LINES_READ)
+            task = self.journal.last_parent(project, task)
+        return task
+
+    def update(
+        self,
+        entity: Entity,
+        id: int,
+        edit: Edit,
+        author: Author,
+        project: str = DEFAULT_PROJECT,
+    ) -> Outcome:
+        """Merge what a writer changed into an item as it is now. What has become impossible
+        only because others were faster is dropped.
+
+        Raises:
+            NotFound: there is no such item.
+            BadRequest: dates contradict each other.
+            Conflict: the result would break a rule of the plan.
+        """
+        self._spend(1)
+        row = self._find(entity, project, id)
+        sent = edit
+        if edit.rev is None and author.device and self.journal.added_on(id, author.device):
+            # The client skips the echo of its own new row, and with it the first _rev.
+            edit = replace(edit, rev=id)
+        later = self._later(row, edit, author)
+        moves = bool(edit.target) and not _is_stale(row, sent, later)
+        changed = merge.changed(merge.seen_by(row.state, later), edit.values)
+        touched = merge.DATES & changed.keys()
+        if entity.dated and touched:
+            changed |= self._dates(row.state, edit.values, touched)
+        state = {**row.state, **changed}
+        dropped = self._drop_overtaken(entity, project, row, state, edit.rev, author)
+        if entity.ordered:
+            state |= self._moved(project, row, state, edit.target if moves else "")
+        room = self._make_room(entity, project, row, state, author)
+        diff = merge.diff(row.state, state)
+        if moves:
+            # Also where it is the same neighbour again: the next resend of it is stale.
+            diff["target"] = [row.state.get("target"), edit.target]
+        differs = bool(later or touched) and (
+            _differs(edit, state) or not all(mine for _, mine in later)
+        )
+        if not diff and not dropped:
+            item = self.encode(entity, row)
+            return Outcome(entity, id, author, (), item, differs, wire=self.wire(item))
+        change = self._save(
+            entity, project, row, state, diff, author, seen=edit.rev or 0, dropped=dropped
+        )
+        differs = differs or bool(dropped)
+        changes = (*room, change)
+        return Outcome(entity, id, author, changes, change.item, differs, change.wire, dropped)
+
+    def _drop_overtaken(
+        self,
+        entity: Entity,
+        project: str,
+        row: Row,
+        state: State,
+        rev: int | None,
+        author: Author,
+    ) -> State:
+        """Take out of a new state what others have made impossible. Returns that.
+
+        Raises:
+            Conflict: it breaks a rule by itself.
+        """
+        try:
+            self._check_changed(entity, project, row, state, author, rev)
+        except _Overtaken:
+            dropped = {field: state[field] for field in _ties(entity, row.state, state)}
+            state.update({field: row.state[field] for field in dropped})
+            return dropped
+        return {}
+
+    def delete(
+        self, entity: Entity, id: int, author: Author, project: str = DEFAULT_PROJECT
+    ) -> Outcome:
+        """Delete an item and all that hangs on it; what is gone already stays gone."""
+        try:
+            row = self._find(entity, project, id)
+        except NotFound:
+            return Outcome(entity, id, author, ())
+        return self._remove(self._dependents(entity, project, row), project, author)
+
+    def undo(self, seq: int, author: Author, project: str = DEFAULT_PROJECT) -> Outcome:
+        """Apply the inverse of a change as a new change, merged with what came after.
+
+        Raises:
+            NotFound: the journal does not hold the change.
+            Conflict: somebody else has changed the same since, or a rule forbids it now.
+        """
+        change = self.journal.line(project, seq)
+        if change is None:
+            raise NotFound("This change is not in the journal (any more).")
+        if change.makes_room:
+            raise Conflict("This row only made room for another: nobody has changed it.")
+        if change.action == "update":
+            return self._undo_update(change, author)
+        if change.action == "add":
+            return self._undo_add(change, author)
+        return self._undo_delete(change, author)
+
+    def _undo_update(self, change: Committed, author: Author) -> Outcome:
+        entity, project = change.entity, change.project
+        try:
+            row = self._find(entity, project, change.id)
+        except NotFound:
+            raise Conflict(f"This {entity.name} has been deleted since.") from None
+        later = self.journal.later(change.id, change.seq)
+        if later and later[-1].previous > change.seq:
+            raise Conflict(f"This {entity.name} has been changed too often since.")
+        fields = _undone_with(entity, change.fields) & (row.state.keys() | change.fields.keys())
+        for each in later:
+            overlap = fields & _undone_with(entity, each.fields)
+            if overlap and not each.makes_room and author.is_other_than(each.author):
+                who, what = each.author.user or "Somebody", ", ".join(sorted(overlap))
+                raise Conflict(f"{who} has changed this since: {what}.")
+        history = [*((each.fields, False) for each in later), (change.fields, False)]
+        before = merge.seen_by(row.state, history)
+        # A field that was not there becomes null: clients cannot unlearn one.
+        state = {**row.state, **{field: before.get(field) for field in fields}}
+        state = entity.sound(state, self._calendar)
+        if entity.ordered and "sortorder" in fields:
+            self._follow_spacings(project, state, change.seq)
+            state["sortorder"] = self._free(project, state["parent"], state["sortorder"], row.id)
+        self._check_changed(entity, project, row, state, author, change.seq)
+        diff = merge.diff(row.state, state)
+        if not diff:
+            item = self.encode(entity, row)
+            return Outcome(entity, row.id, author, (), item, wire=self.wire(item))
+        saved = self._save(entity, project, row, state, diff, author)
+        return Outcome(entity, row.id, author, (saved,), saved.item, wire=saved.wire)
+
+    def _undo_add(self, change: Committed, author: Author) -> Outcome:
+        try:
+            row = self._find(change.entity, change.project, change.id)
+        except NotFound:
+            return Outcome(change.entity, change.id, author, ())
+        doomed = self._dependents(change.entity, change.project, row)
+        for entity, gone in doomed:
+            for other in self.journal.authors_since(gone.id, change.seq):
+                if author.is_other_than(other):
+                    who = other.user or "Somebody"
+                    raise Conflict(f"{who} has worked on this {entity.name} since.")
+        return self._remove(doomed, change.project, author)
+
+    def _undo_delete(self, change: Committed, author: Author) -> Outcome:
+        """Bring back what a delete took, under the old ids: what it was asked for must
+        find its place, of the rest what cannot is left out."""
+        asked = self.journal.line(change.project, change.root)
+        if asked is None:
+            raise NotFound("This change is not in the journal (any more).")
+        self._spend(1 + self.journal.taken(change.project, asked.seq))
+        if asked.entity is LINK:
+            state = {name: old for name, (old, _) in asked.fields.items()}
+            self._check_link(asked.id, state, author)
+        saved = [self._restore(asked, author, set())]
+        restored = {asked.id}
+        links: list[Committed] = []
+        for each in self.journal.group(change.project, asked.seq):
+            if each.entity is LINK:
+                links.append(each)
+                continue
+            with contextlib.suppress(Conflict):
+                saved.append(self._restore(each, author, restored))
+                restored.add(each.id)
+        closing = self._closing(change.project, links) if links else ()
+        for place, each in enumerate(links):
+            if place not in closing:
+                with contextlib.suppress(Conflict):
+                    saved.append(self._restore(each, author, restored))
+        back = saved[0]
+        return Outcome(asked.entity, asked.id, author, tuple(saved), back.item, wire=back.wire)
+
+    def _closing(self, project: str, links: list[Committed]) -> set[int]:
+        """The places of those links that would close a circle now."""
+        present = self._execute(self._sql.ends, (project,)).fetchall()
+        ends = [(each.fields["source"][0], each.fields["target"][0]) for each in links]
+        return cycles.closing(present, ends, lambda: self._spend(1 / LOOKED_AT))
+
+    def _restore(self, gone: Committed, author: Author, restored: Container[int]) -> Committed:
+        """Save a deleted item anew.
+
+        Nothing can have come below a task while it was not there, so it closes no circle;
+        whether a link does, its caller has to ask.
+        """
+        entity, project = gone.entity, gone.project
+        state: State = {field: old for field, (old, _) in gone.fields.items()}
+        state = dict(entity.sound(state, self._calendar))
+        if self._is_there(entity, project, gone.id):
+            raise Conflict(f"This {entity.name} is there again already.")
+        for pointer, pointed in entity.references.items():
+            at_top = entity is TASK and state[pointer] == 0
+            if not at_top and state[pointer] not in restored:
+                self._check_exists(entity, pointed, project, state[pointer])
+        if entity is LINK:
+            self._check_twins(gone.id, state, author)
+        if entity.ordered:
+            if state["parent"] not in restored:
+                # Below one that comes back with it, no neighbours have been spaced anew.
+                self._follow_spacings(project, state, gone.seq)
+            state["sortorder"] = self._free(project, state["parent"], state["sortorder"], gone.id)
+        return self._save(entity, project, None, state, merge.diff({}, state), author, gone.id)
+
+    def mend(self) -> int:
+        """Take out of the rows what an older version let in and a page could not draw.
+
+        The revisions stay: nobody has such an item on a screen. Returns how many rows.
+        """
+        count = 0
+        for entity in ENTITIES.values():
+            damaged = []
+            for row in self.rows(entity):
+                state = entity.sound(row.state, self._calendar)
+                if state is not row.state:
+                    damaged.append((row, state))
+            for row, state in damaged:
+                names = sorted(merge.diff(row.state, state))
+                log.warning("%s %d could not be drawn; mended: %.200s", entity.name, row.id, names)
+                fields = _fields(entity, state)
+                values = (row.rev, row.mark, fields, row.id)
+                self._execute(self._entities[entity.name].update_fields, values)
+            count += len(damaged)
+        return count
+
+    # Reads.
+
+    def rows(self, entity: Entity, project: str = DEFAULT_PROJECT) -> Iterator[Row]:
+        """All items of an entity, by id.
+
+        Raises:
+            ValueError: a row is not what we wrote; the text names it.
+        """
+        sql = self._entities[entity.name].all
+        for id, rev, mark, fields, *columns in self._execute(sql, (project,)):
+            try:
+                state = self._state(entity, fields, columns)
+            except ValueError as error:
+                raise ValueError(f"{entity.name} {id} is damaged: {error}") from None
+            yield Row(id, rev, mark, state)
+
+    def read(self) -> StoredPlan:
+        """All that a plan begins with; its parts are read from the database as they are asked for.
+
+        Raises:
+            ValueError: a row is not what we wrote; the text names it.
+        """
+        journal = self.journal
+        items = (
+            (entity, row.id, row.state, self.wire(self.encode(entity, row)))
+            for entity in ENTITIES.values()
+            for row in self.rows(entity)
+        )
+        touched = journal.touched(DEFAULT_PROJECT)
+        return StoredPlan(
+            journal.seq(), journal.horizon(), journal.marks(), self.shape, items, touched
+        )
+
+    def encode(self, entity: Entity, row: Row) -> bytes:
+        mark = row.mark ^ self.shape
+        return entity.encode(row.id, row.rev, mark, row.state, self._calendar)
+
+    def wire(self, item: bytes) -> bytes:
+        """An item's JSON as clients get it, who draw text as HTML."""
+        return item if self._markup else text.tell_json(item)
+
+    # The rules. What breaks one is a Conflict; where that is only others' doing, of which
+    # the writer may not have heard, _Overtaken. ``rev`` is the change as of which the writer
+    # has the item.
+
+    def _check_changed(
+        self,
+        entity: Entity,
+        project: str,
+        row: Row,
+        state: State,
+        author: Author,
+        rev: int | None,
+    ) -> None:
+        pointers = [field for field in entity.references if state[field] != row.state[field]]
+        self._check_references(entity, project, row.id, state, pointers, author, rev)
+        if entity is LINK and not pointers and state["type"] != row.state["type"]:
+            self._check_link(row.id, state, author)
+
+    def _check_references(
+        self,
+        entity: Entity,
+        project: str,
+        id: int,
+        state: State,
+        fields: Collection[str],
+        author: Author,
+        rev: int | None = None,
+    ) -> None:
+        for pointer in fields:
+            if entity is TASK and state[pointer] == 0:
+                continue
+            self._check_exists(entity, entity.references[pointer], project, state[pointer])
+            if entity is TASK and id:
+                self._check_ancestors(id, state[pointer], author, rev)
+        if entity is LINK and fields:
+            self._check_link(id, state, author)
+
+    def _check_exists(self, entity: Entity, pointed: str, project: str, id: int | str) -> None:
+        if not self._is_there(ENTITIES[pointed], project, id):
+            refusal = _Overtaken if self._was_there(ENTITIES[pointed], id) else Conflict
+            raise refusal(
+                f"The {pointed} that this {entity.name} belongs to is not there (any more)."
+            )
+
+    def _check_ancestors(self, id: int, parent: int, author: Author, rev: int | None) -> None:
+        if self._undone != self._database.undone:
+            self._undone = self._database.undone
+            self._ancestors.forget()
+        if not self._ancestors.contain(parent, id):
+            return
+        moved = self._moved_by_others(author, rev)
+        overtaken = not moved.isdisjoint(self._ancestors.between(parent, id))
+        refusal = _Overtaken if overtaken else Conflict
+        raise refusal("A task cannot be placed inside itself or its own subtasks.")
+
+    def _climb(self, id: int) -> Iterator[int]:
+        for (above,) in self._execute(self._sql.climb, (id,)):
+            yield above
+
+    def _moved_by_others(self, author: Author, rev: int | None) -> set[int]:
+        """The tasks to which others gave another parent since a page had ``rev``, or in the
+        last seconds."""
+        lately = self._now() - LATELY if rev is None else 0
+        return {
+            each.id
+            for each in self._moves()
+            if each.seq > (rev or 0) and each.at >= lately and author.is_other_than(each.author)
+        }
+
+    def _moves(self) -> list[Moved]:
+        # Of a batch that is refused whole, each row would ask for the same.
+        last = self.journal.seq()
+        if self._moves_at != last:
+            self._spend(LAST_MOVES / LOOKED_AT)
+            self._moves_known = self.journal.moved(DEFAULT_PROJECT, last - LAST_MOVES)
+            self._moves_at = last
+        return self._moves_known
+
+    def _check_link(self, id: int, state: State, author: Author) -> None:
+        source, target = state["source"], state["target"]
+        if source == target:
+            raise Conflict("A task cannot be linked to itself.")
+        self._check_twins(id, state, author)
+        if self._waits(target, source, id):
+            refusal = _Overtaken if self._is_closed_by_others(id, state, author) else Conflict
+            raise refusal(
+                "This link would close a circle: the task where it begins already waits, "
+                "directly or through others, for the task where it ends."
+            )
+
+    def _check_twins(self, id: int, state: State, author: Author) -> None:
+        ends = (state["source"], state["target"], id)
+        for twin, fields in self._execute(self._sql.twins, ends).fetchall():
+            if orjson.loads(fields).get("type") == state["type"]:
+                refusal = _Overtaken if twin in self._linked_by_others(author) else Conflict
+                raise refusal("These two tasks are linked in this way already.")
+
+    def _waits(self, start: int, end: int, without: int) -> bool:
+        """Whether a task is tied behind another, by links other than one."""
+        for (waiting,) in self._execute(self._sql.waiting, (start, without, without)):
+            self._spend(1 / LOOKED_AT)
+            if waiting == end:
+                return True
+        return False
+
+    def _was_there(self, entity: Entity, id: int | str) -> bool:
+        return isinstance(id, int) and 0 < id < 1 << 63 and self.journal.knows(entity, id)
+
+    def _is_closed_by_others(self, id: int, state: State, author: Author) -> bool:
+        """Whether a link that others have drawn lately is part of the circle that a new one
+        would close."""
+        start, end = state["target"], state["source"]
+        for other in self._linked_by_others(author):
+            try:
+                link = self._find(LINK, DEFAULT_PROJECT, other).state
+            except NotFound:
+                continue
+            reached = link["source"] == start or self._waits(start, link["source"], id)
+            if reached and (link["target"] == end or self._waits(link["target"], end, id)):
+                return True
+        return False
+
+    def _linked_by_others(self, author: Author) -> list[int]:
+        """The links that others have added or tied elsewhere in the last seconds."""
+        lately = self.journal.lately(DEFAULT_PROJECT, LINK, self._now() - LATELY)
+        return [each.id for each in lately if author.is_other_than(each.author)]
+
+    def _dates(self, present: State, sent: State, changed: AbstractSet[str]) -> State:
+        try:
+            return dates.complete(self._calendar, present, sent, changed)
+        except ValueError as error:
+            raise BadRequest(f"The dates do not fit: {error}.") from None
+
+    # The order of rows.
+
+    def _moved(self, project: str, row: Row, state: State, target: str) -> State:
+        """What a drop or a new parent changes in where the row stands."""
+        moves: State = {}
+        elsewhere = state["parent"] != row.state["parent"]
+        if target:
+            moves["target"] = target
+            current = None if elsewhere else row.state["sortorder"]
+            place = self._place(project, state["parent"], target, row.id, current)
+            if place:
+                return {**moves, "sortorder": place}
+        if elsewhere:
+            moves["sortorder"] = self._end_of(project, state["parent"])
+        return moves
+
+    def _place(
+        self, project: str, parent: int, target: str, id: int, current: str | None
+    ) -> str | None:
+        """The sort key beside a target, or None when the target stands elsewhere by now.
+
+        ``current`` is the key that the row has in this branch; it is kept where it fits.
+        """
+        below, neighbour = parse_target(target)
+        if not neighbour or neighbour == id:
+            return None
+        try:
+            beside = self._find(TASK, project, neighbour).state
+        except NotFound:
+            return None
+        if beside["parent"] != parent:
+            return None
+        key = beside["sortorder"]
+        sql = self._sql.below if below else self._sql.above
+        found = self._one(sql, project, parent, id, key, 1)
+        other = found[0] if found else None
+        low, high = (key, other) if below else (other, key)
+        if current and (low is None or low < current) and (high is None or current < high):
+            return current
+        return fractional_index.between(low, high)
+
+    def _free(self, project: str, parent: int, sortorder: str, id: int) -> str:
+        """A sort key itself, or the next to it where another row has it by now."""
+        if not self._one(self._sql.taken, project, parent, id, sortorder, 1):
+            return sortorder
+        found = self._one(self._sql.below, project, parent, id, sortorder, 1)
+        return fractional_index.between(sortorder, found[0] if found else None)
+
+    def _make_room(
+        self, entity: Entity, project: str, row: Row | None, state: State, author: Author
+    ) -> list[Committed]:
+        """Space neighbours anew where a row would get a long key, and give it a short one.
+
+        Their changes belong to its own, which has to be recorded next.
+        """
+        if not entity.ordered:
+            return []
+        key = state["sortorder"]
+        if len(key) <= fractional_index.LONG or (row and row.state["sortorder"] == key):
+            return []
+        around = (project, state["parent"], row.id if row else 0, key, NEIGHBOURS // 2 + 1)
+        above = self._execute(self._sql.above, around).fetchall()[::-1]
+        below = self._execute(self._sql.below, around).fetchall()
+        low = above.pop(0)[0] if len(above) > NEIGHBOURS // 2 else None
+        high = below.pop()[0] if len(below) > NEIGHBOURS // 2 else None
+        rows = [*above, *below]
+        keys = fractional_index.spread(low, high, len(rows) + 1)
+        if max(map(len, keys)) > len(key) - WORTHWHILE or self._left < len(rows):
+            return []
+        if row and row.state["sortorder"] in keys:
+            # It has this key until its own change.
+            at = keys.index(row.state["sortorder"])
+            keys[at] = fractional_index.between(
+                keys[at], keys[at + 1] if at + 1 < len(keys) else high
+            )
+        state["sortorder"] = keys.pop(len(above))
+        moved = [(id, old, new) for (old, id), new in zip(rows, keys, strict=True) if old != new]
+        root = self.journal.seq() + len(moved) + 1
+        olds = [low or "", *(old for old, _ in rows), high or _END]
+        self.journal.space(project, root, state["parent"], olds, [olds[0], *keys, olds[-1]])
+        # No two may have one key, nor change their places on the way.
+        down = [each for each in moved if each[2] < each[1]]
+        up = [each for each in reversed(moved) if each[2] > each[1]]
+        changes = []
+        for id, old, new in up + down:
+            self._spend(1)
+            found = self._find(TASK, project, id)
+            diff = {"sortorder": [old, new]}
+            spaced = {**found.state, "sortorder": new}
+            changes.append(self._save(TASK, project, found, spaced, diff, author, root=root))
+        return changes
+
+    def _follow_spacings(self, project: str, state: State, since: int) -> None:
+        """Bring a key of an earlier day to where its neighbours are now."""
+        key = state["sortorder"]
+        for old, new in self.journal.spacings(project, state["parent"], since):
+            if old[0] < key < old[-1]:
+                at = bisect_right(old, key)
+                low, high = new[at - 1], new[at]
+                if not low < key < high:
+                    key = fractional_index.between(low or None, None if high == _END else high)
+        state["sortorder"] = key
+
+    def _end_of(self, project: str, parent: int) -> str:
+        return fractional_index.between(self._one(self._sql.last, project, parent)[0], None)
+
+    # Rows and journal.
+
+    def _find(self, entity: Entity, project: str, id: int | str) -> Row:
+        if isinstance(id, int) and 0 < id < 1 << 63:
+            found = self._one(self._entities[entity.name].find, id, project)
+            if found:
+                rev, mark, fields, *columns = found
+                return Row(id, rev, mark, self._state(entity, fields, columns))
+            if self.journal.knows(entity, id):
+                raise NotFound(f"This {entity.name} has been deleted.", deleted=True)
+        raise NotFound(f"There is no such {entity.name}.")
+
+    def _is_there(self, entity: Entity, project: str, id: int | str) -> bool:
+        if not isinstance(id, int) or not 0 < id < 1 << 63:
+            return False
+        return self._one(self._entities[entity.name].find, id, project) is not None
+
+    def _state(self, entity: Entity, fields: str, columns: list[Any]) -> State:
+        state: State = orjson.loads(fields)
+        if type(state) is not dict:
+            raise ValueError("its fields are no JSON object")
+        state.update(zip(entity.columns, columns, strict=True))
+        return state
+
+    def _later(self, row: Row, edit: Edit, author: Author) -> list[tuple[Diff, bool]]:
+        """The changes after the writer's ``_rev``, newest first, and which of them its
+        screen shows all the same: its own, made since that very ``_rev`` came. An own
+        one from before was overwritten by what brought the ``_rev``.
+
+        Raises:
+            Stale: it was no revision of this item, or what came since is forgotten; so what
+                others changed cannot be told from what this writer changed.
+        """
+        if edit.rev is None or (edit.has_all and edit.rev >= row.rev):
+            return []
+        if edit.rev == row.rev:
+            self._check_mark(edit, row.mark)
+            return []
+        changes = self.journal.later(row.id, edit.rev) if edit.rev < row.rev else []
+        self._spend(len(changes) / LINES_READ)
+        if not changes or changes[-1].previous > edit.rev:
+            raise Stale(STALE)
+        if not edit.has_all:
+            if not 0 < edit.rev <= changes[-1].previous:
+                raise Stale(STALE)
+            self._check_mark(edit, changes[-1].previous_mark)
+        return [
+            (each.fields, bool(author.device) and each.is_of(author.device, edit.rev))
+            for each in changes
+        ]
+
+    def _check_mark(self, edit: Edit, mark: int) -> None:
+        """See that the revision from which a writer saves is one of this history."""
+        if edit.mark is not None and edit.mark != marks.show(mark ^ self.shape):
+            raise Stale(STALE)
+
+    def _dependents(self, entity: Entity, project: str, row: Row) -> list[tuple[Entity, Row]]:
+        """The row and all that goes with it, each before what it points to."""
+        found = {row.id: (entity, row)}
+        self._spend(1)
+        waiting = deque(found.values())
+        while waiting:
+            pointed, above = waiting.popleft()
+            for other in ENTITIES.values():
+                for pointer, name in other.references.items():
+                    if name != pointed.name:
+                        continue
+                    sql = self._entities[other.name].pointing[pointer]
+                    for (id,) in self._execute(sql, (above.id, project)).fetchall():
+                        if id not in found:
+                            self._spend(1)
+                            found[id] = (other, self._find(other, project, id))
+                            waiting.append(found[id])
+        # Links first, and below before above: so no client is ever told to keep a row
+        # whose parent it has dropped, nor a link whose end it has dropped.
+        rows = list(reversed(found.values()))
+        rows.sort(key=lambda each: each[0] is TASK)
+        return rows
+
+    def _save(
+        self,
+        entity: Entity,
+        project: str,
+        row: Row | None,
+        state: State,
+        diff: Diff,
+        author: Author,
+        id: int | None = None,
+        request: str = "",
+        seen: int = 0,
+        dropped: State | None = None,
+        root: int = 0,
+    ) -> Committed:
+        """Write a row and its line in the journal. A new item has its change's number
+        for an id, unless it had one before it was deleted."""
+        seq, mark = self.journal.next(), self._new_mark()
+        id = row.id if row else id or seq
+        names = entity.columns
+        columns = [state[name] for name in names]
+        fields = _fields(entity, state)
+        if row is None:
+            values = (id, project, seq, mark, fields, *columns)
+            self._execute(self._entities[entity.name].insert, values)
+        elif diff.keys().isdisjoint(names):
+            self._execute(self._entities[entity.name].update_fields, (seq, mark, fields, id))
+        else:
+            self._execute(self._entities[entity.name].update, (seq, mark, fields, *columns, id))
+            if "parent" in diff:
+                self._ancestors.moved(id)
+        item = entity.encode(id, seq, mark ^ self.shape, state, self._calendar)
+        change = Committed(
+            seq,
+            root or seq,
+            project,
+            entity,
+            id,
+            "update" if row else "add",
+            author,
+            self._now(),
+            diff if row else recorded(diff),
+            seen,
+            row.rev if row else 0,
+            item,
+            state.get("parent", 0),
+            state.get("sortorder", ""),
+            self.wire(item),
+            dropped or {},
+            mark,
+            row.mark if row else 0,
+        )
+        self.journal.record(change, request)
+        return change
+
+    def _remove(self, doomed: list[tuple[Entity, Row]], project: str, author: Author) -> Outcome:
+        """Delete rows; the last of them is the one that was to go."""
+        numbers = [self.journal.next() for _ in doomed]
+        at = self._now()
+        changes = []
+        for seq, (entity, row) in zip(numbers, doomed, strict=True):
+            self._execute(self._entities[entity.name].delete, (row.id,))
+            self._ancestors.moved(row.id)
+            fields = recorded(merge.diff(row.state, {}))
+            change = Committed(
+                seq,
+                numbers[-1],
+                project,
+                entity,
+                row.id,
+                "delete",
+                author,
+                at,
+                fields,
+                previous=row.rev,
+                mark=self._new_mark(),
+                previous_mark=row.mark,
+            )
+            self.journal.record(change)
+            changes.append(change)
+        entity, row = doomed[-1]
+        return Outcome(entity, row.id, author, tuple(changes))
+
+    def _one(self, sql: str, *params: Any) -> Any:
+        return self._execute(sql, params).fetchone()
+
+
+class _Overtaken(Conflict):
+    """It breaks a rule only because others were faster."""
+
+
+def _ties(entity: Entity, before: State, after: State) -> list[str]:
+    """The fields in which an item is tied to others, as far as they are changed."""
+    fields = (*entity.references, "type") if entity is LINK else entity.references
+    return [field for field in fields if after[field] != before[field]]
+
+
+def _undone_with(entity: Entity, fields: Iterable[str]) -> set[str]:
+    """The fields that are taken back together with the given ones, and themselves."""
+    found = merge.whole(fields)
+    # A row's place is its sort key; where it was dropped is only how it came there.
+    return found - {"target"} if entity.ordered else found
+
+
+def _fields(entity: Entity, state: State) -> str:
+    """What of an item has no column."""
+    rest = {name: value for name, value in state.items() if name not in entity.columns}
+    return orjson.dumps(rest).decode()
+
+
+def _differs(edit: Edit, state: State) -> bool:
+    """Whether a writer sent something that was not taken as it is."""
+    return any(not merge.same(state.get(field), value) for field, value in edit.values.items())
+
+
+def _is_stale(row: Row, edit: Edit, later: Sequence[tuple[Diff, bool]]) -> bool:
+    """Whether the client only sends again a drop that has been carried out.
+
+    It keeps ``target`` until an echo clears it. A page whose ``_rev`` is the latest has
+    had that echo, so its target is a new drop even onto the same neighbour.
+    """
+    if edit.rev is None and edit.target == row.state.get("target"):
+        return True
+    return any(edit.target == fields["target"][1] for fields, _ in later if "target" in fields)

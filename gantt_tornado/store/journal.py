@@ -1,0 +1,529 @@
+"""The journal: every change in the order in which it was committed, with who and when.
+
+It is written in the transaction of the change and serves four ends: the order of what is
+told, replay, the base of a merge, and history with undo. Runs on the writer's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, Final
+
+import orjson
+from peewee import SQL, TextField, fn
+
+from gantt_tornado.model import marks
+from gantt_tornado.model.change import Author, Committed, made_room
+from gantt_tornado.model.entities import ENTITIES, Entity
+from gantt_tornado.model.journal_age import Ages
+from gantt_tornado.model.marks import Marks
+from gantt_tornado.model.merge import Diff
+from gantt_tornado.store.database import ANY, Compile, Database
+from gantt_tornado.store.tables import Change, Counter, Spacing
+
+log = logging.getLogger(__name__)
+
+#: Columns that no history needs.
+_UNREAD: Final = ("project", "seen", "previous", "request", "mark", "previous_mark")
+#: The last millisecond of the year 9999.
+_LAST_TIME: Final = 253_402_300_799_999
+_ACTIONS: Final = ("add", "update", "delete")
+#: Lists around the fields of a change in an answer, which JSON is written only so deep with.
+_AROUND: Final = 4
+#: Lines whose times are read in one go.
+LEARNT_AT_ONCE: Final = 10_000
+#: Of so many lines one goes by age in a minute: a tenth of the journal in an hour.
+SHARE: Final = 600
+#: Journal lines deleted in one go, so that no write waits long for it.
+PRUNED_AT_ONCE: Final = 500
+#: Changes of one item since a page had it, of which a merge or an undo can make sense. What
+#: lies before counts as forgotten.
+MOST_LATER: Final = 500
+#: Changes of a group that are read at once.
+AT_ONCE: Final = 256
+#: Characters of changes in one page of the history, but for one change that is larger alone.
+LARGEST_PAGE: Final = 1 << 20
+#: Journal lines that are looked at for the latest changes.
+LATEST: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What a merge has to know of a change that its writer may not have seen.
+
+    ``previous`` is the item's change before this one, remembered or not, and
+    ``previous_mark`` its mark; ``at`` is in milliseconds since 1970.
+    """
+
+    fields: Diff
+    author: Author
+    seen: int
+    previous: int
+    at: int
+    previous_mark: int
+    makes_room: bool = False
+
+    def is_of(self, device: str, rev: int) -> bool:
+        """Whether a page made the change while it had the item at ``rev``."""
+        return self.author.device == device and self.seen == rev
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Who gave a task another parent, and when."""
+
+    id: int
+    seq: int
+    at: int
+    author: Author
+
+
+def _raw(field: Any) -> Any:
+    """A column's bytes. Those that are no UTF-8 would fail the query, and hide all lines."""
+    return field.cast("BLOB") if isinstance(field, TextField) else field
+
+
+class _Statements:
+    """The SQL of the journal."""
+
+    def __init__(self, compile: Compile) -> None:
+        self.last = compile(Change.select(fn.MAX(Change.seq)))
+        self.counted = compile(Counter.select(Counter.seq))
+        self.count = compile(Counter.update({Counter.seq: ANY, Counter.mark: ANY}))
+        self.first_mark = compile(Counter.select(Counter.mark))
+        self.mark = compile(Change.select(Change.mark).where(Change.seq == ANY))
+        self.marks = compile(Change.select(Change.seq, Change.mark).order_by(Change.seq))
+        self.record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
+        self.later = compile(
+            Change.select(
+                *(_raw(Change.fields), _raw(Change.user), _raw(Change.device)),
+                *(Change.seen, Change.previous, Change.at, Change.previous_mark),
+                *(Change.action, Change.root, Change.seq),
+            )
+            .where(Change.item_id == ANY, Change.seq > ANY)
+            .order_by(Change.seq.desc())
+            .limit(MOST_LATER)
+        )
+        # A row that only made room for another was changed by nobody.
+        by_somebody = (Change.root == Change.seq) | (Change.action != "update")
+        self.authors = compile(
+            Change.select(_raw(Change.user), _raw(Change.device))
+            .where(Change.item_id == ANY, Change.seq > ANY, by_somebody)
+            .distinct()
+        )
+        self.known = compile(
+            Change.select(Change.seq).where(Change.item_id == ANY, Change.entity == ANY).limit(1)
+        )
+        self.added = compile(
+            Change.select(Change.item_id).where(
+                Change.request == ANY, Change.request != SQL("''"), Change.project == ANY
+            )
+        )
+        self.added_on = compile(
+            Change.select(Change.seq).where(
+                Change.seq == ANY, Change.item_id == ANY, Change.device == ANY
+            )
+        )
+        self.oldest = compile(Change.select(fn.MIN(Change.seq)))
+        read = [_raw(f) for f in Change._meta.sorted_fields if f.name not in _UNREAD]
+        lines = Change.select(*read)
+        here = lines.where(Change.project == ANY)
+        self.line = compile(here.where(Change.seq == ANY))
+        # What a delete took with it has an index of its own, since most changes took nothing.
+        with_it = (Change.project == ANY) & (Change.root == ANY) & (Change.root != Change.seq)
+        self.count_taken = compile(Change.select(fn.COUNT(Change.seq)).where(with_it))
+        self.taken = compile(
+            lines.where(with_it & (Change.seq < ANY)).order_by(Change.seq.desc()).limit(AT_ONCE)
+        )
+        newest_first = here.where(Change.seq < ANY, by_somebody).order_by(Change.seq.desc())
+        self.history = compile(newest_first.limit(1))
+        self.history_of = compile(newest_first.where(Change.item_id == ANY).limit(1))
+        newest = (
+            Change.select(fn.MAX(Change.seq).alias("seq"))
+            .where(Change.project == ANY)
+            .group_by(Change.item_id)
+        )
+        self.touched = compile(
+            Change.select(Change.item_id, Change.seq, _raw(Change.entity))
+            .join(newest, on=Change.seq == newest.c.seq)
+            .order_by(Change.seq)
+        )
+        self.reparented = compile(
+            Change.select(Change.item_id, fn.MAX(Change.seq))
+            .where(
+                Change.project == ANY,
+                Change.entity == "task",
+                Change.action == "update",
+                Change.fields.contains('"parent":'),
+            )
+            .group_by(Change.item_id)
+        )
+        self.times = compile(
+            Change.select(Change.seq, Change.at)
+            .where(Change.seq > ANY)
+            .order_by(Change.seq)
+            .limit(1)
+        )
+        self.moved = compile(
+            Change.select(
+                *(Change.item_id, Change.seq, Change.at),
+                *(_raw(Change.user), _raw(Change.device)),
+            ).where(
+                Change.project == ANY,
+                Change.seq > ANY,
+                Change.entity == "task",
+                Change.action == "update",
+                Change.fields.contains('"parent":'),
+            )
+        )
+        self.ages = compile(
+            Change.select(Change.seq, Change.root, Change.at).order_by(Change.seq).limit(1)
+        )
+        self.latest = compile(
+            Change.select(Change.item_id, _raw(Change.entity), Change.at, Change.seq)
+            .where(Change.project == ANY)
+            .order_by(Change.seq.desc())
+            .limit(1)
+        )
+        self.prune = compile(Change.delete().where(Change.seq <= ANY))
+        self.space = compile(Spacing.insert({f: ANY for f in Spacing._meta.sorted_fields}))
+        self.spacings = compile(
+            Spacing.select(Spacing.keys)
+            .where(Spacing.project == ANY, Spacing.parent == ANY, Spacing.seq > ANY)
+            .order_by(Spacing.seq)
+        )
+        self.prune_spacings = compile(Spacing.delete().where(Spacing.seq <= ANY))
+
+
+class Journal:
+    """The lines of the journal and their numbers."""
+
+    def __init__(self, database: Database) -> None:
+        self._execute = database.execute
+        self._sql = database.prepared(_Statements)
+        self._database = database
+        self._ages = Ages()
+        # The last number given away, as long as nothing was undone.
+        self._given = self.seq()
+        self._undone = database.undone
+
+    def seq(self) -> int:
+        """The number of the last change."""
+        return int(self._one(self._sql.last)[0] or self._one(self._sql.counted)[0])
+
+    def next(self) -> int:
+        """A number for a change. There is no other writer, so nobody else gives one."""
+        if self._undone != self._database.undone:
+            self._undone = self._database.undone
+            self._given = self.seq()
+        self._given += 1
+        return self._given
+
+    def horizon(self) -> int:
+        """The last change that has been forgotten."""
+        oldest = self._one(self._sql.oldest)[0]
+        return self.seq() if oldest is None else int(oldest) - 1
+
+    def mark(self, seq: int) -> int | None:
+        """The mark of a change that is remembered, or of the last that is not."""
+        found = self._one(self._sql.mark, seq)
+        if found is None and seq == self.horizon():
+            found = self._one(self._sql.first_mark)
+        return int(found[0]) if found else None
+
+    def marks(self) -> Marks:
+        """The marks of what is remembered, and of the horizon."""
+        first = self._one(self._sql.first_mark)[0]
+        return Marks(self.horizon(), first, self._execute(self._sql.marks))
+
+    def knows(self, entity: Entity, id: int) -> bool:
+        """Whether an item of this id has ever been, as far as remembered."""
+        return self._one(self._sql.known, id, entity.name, 1) is not None
+
+    def added_by(self, project: str, request: str) -> int | None:
+        """The id of the item that a request with this ``Idempotency-Key`` added."""
+        found = self._one(self._sql.added, request, project)
+        return int(found[0]) if found else None
+
+    def added_on(self, id: int, device: str) -> bool:
+        """Whether an item was added by this page: its id is the number of that change."""
+        return self._one(self._sql.added_on, id, id, device) is not None
+
+    def record(self, change: Committed, request: str = "") -> None:
+        self._execute(
+            self._sql.record,
+            (
+                change.seq,
+                change.root,
+                change.project,
+                change.entity.name,
+                change.id,
+                change.action,
+                change.author.user,
+                change.author.device,
+                change.seen,
+                change.previous,
+                change.at,
+                request,
+                change.recorded if isinstance(change.recorded, str) else recorded(change.recorded),
+                orjson.dumps(change.dropped).decode() if change.dropped else "",
+                change.mark,
+                change.previous_mark,
+            ),
+        )
+
+    def later(self, id: int, seq: int) -> list[Later]:
+        """The changes of an item after ``seq``, newest first. What lies before a line that
+        cannot be read counts as forgotten."""
+        found: list[Later] = []
+        for line in self._execute(self._sql.later, (id, seq, MOST_LATER)):
+            fields, user, device, *numbers, action, root, number = line
+            try:
+                author = _author(user, device)
+                seen, previous, at, mark = map(_integer, numbers)
+                room = made_room(action, root, number)
+                found.append(Later(_diff(fields), author, seen, previous, at, mark, room))
+            except ValueError as error:
+                log.warning("a change of item %d cannot be read: %s", id, error)
+                break
+        return found
+
+    def line(self, project: str, seq: int) -> Committed | None:
+        """One change, None where it was never made or is forgotten."""
+        found = self._one(self._sql.line, project, seq)
+        return next(_readable(project, [found]), None) if found else None
+
+    def moved(self, project: str, seq: int) -> list[Moved]:
+        """The tasks that were given another parent after ``seq``."""
+        params = (project, seq, "task", "update", '%"parent":%')
+        return [
+            Moved(id, number, at, _author(user, device, "replace"))
+            for id, number, at, user, device in self._execute(self._sql.moved, params)
+            if type(id) is type(at) is int
+        ]
+
+    def authors_since(self, id: int, seq: int) -> list[Author]:
+        """Who has changed an item after ``seq``."""
+        found = self._execute(self._sql.authors, (id, seq, "update")).fetchall()
+        return [_author(user, device, "replace") for user, device in found]
+
+    def taken(self, project: str, root: int) -> int:
+        """How many items a delete took with the one that it was asked for."""
+        return int(self._one(self._sql.count_taken, project, root)[0])
+
+    def group(self, project: str, root: int) -> Iterator[Committed]:
+        """What a delete took with the item that it was asked for, last first. Changes may be
+        recorded while it is read."""
+        last = root
+        while True:
+            params = (project, root, last, AT_ONCE)
+            lines = self._execute(self._sql.taken, params).fetchall()
+            yield from _readable(project, lines)
+            if len(lines) < AT_ONCE:
+                return
+            last = lines[-1][0]
+
+    def history(self, project: str, before: int, limit: int, item: int | None) -> list[Committed]:
+        """Changes before number ``before``, newest first, of all items or of one: up to
+        ``limit``, and fewer where they are large. None means that there are none."""
+        if item is None:
+            found = self._execute(self._sql.history, (project, before, "update", limit))
+        else:
+            found = self._execute(self._sql.history_of, (project, before, "update", item, limit))
+        changes: list[Committed] = []
+        size = 0
+        for line in found:
+            size += sum(len(text) for text in line[-2:] if text is not None)
+            if changes and size > LARGEST_PAGE:
+                break
+            changes += _readable(project, [line])
+        return changes
+
+    def touched(self, project: str) -> Iterator[tuple[int, int, Entity, int]]:
+        """Each item by its last change, oldest first: its id, that change, its entity, and
+        the last change that gave it another parent, 0 for none."""
+        params = (project, "task", "update", '%"parent":%')
+        reparented = dict(self._execute(self._sql.reparented, params).fetchall())
+        for id, seq, name in self._execute(self._sql.touched, (project,)):
+            entity = _entity(name)
+            if entity is not None and type(id) is int:
+                yield id, seq, entity, reparented.get(id, 0)
+
+    def last_parent(self, project: str, task: int) -> int:
+        """Below which task a deleted one stood, 0 where that is forgotten."""
+        last = self.history(project, 1 << 62, 1, task)
+        parent = last[0].fields.get("parent", (0,))[0] if last else 0
+        return parent if type(parent) is int else 0
+
+    def lately(self, project: str, entity: Entity, since: int) -> list[Committed]:
+        """The changes of an entity's items since a time, newest first; of the last some
+        hundred changes of all."""
+        lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
+        found = [
+            self.line(project, seq)
+            for _, name, at, seq in lines
+            if _entity(name) is entity and type(at) is int and at >= since
+        ]
+        return [change for change in found if change is not None]
+
+    def latest(self, project: str, span: int) -> list[tuple[Entity, int]]:
+        """The items of the last changes, oldest first: of those made up to ``span``
+        milliseconds before the last, but not of more than some hundred."""
+        lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
+        sound = [line for line in lines if type(line[0]) is type(line[2]) is int]
+        items = {
+            id: _entity(name) for id, name, at, _ in reversed(sound) if at >= sound[0][2] - span
+        }
+        return [(kind, id) for id, kind in items.items() if kind is not None]
+
+    def learn(self) -> bool:
+        """Read when some more of the changes were made, see :mod:`gantt_tornado.model.journal_age`.
+
+        Returns whether there may be more. Until there are none, nothing is pruned by age.
+        """
+        lines = self._execute(self._sql.times, (self._ages.seq, LEARNT_AT_ONCE)).fetchall()
+        self._ages.read(lines)
+        return len(lines) == LEARNT_AT_ONCE
+
+    def prune(self, clock: int, longest: int, keep: int) -> int:
+        """Forget some of the oldest changes: those older than ``longest`` milliseconds, as
+        the clock shows ``clock`` (since 1970), and those that are not among the ``keep``
+        last. :meth:`learn` must have been through.
+
+        By age no more than a share goes at a time, whatever the clock shows.
+
+        Returns how many went.
+        """
+        last = self.seq()
+        enough = last - keep
+        by_age = max(1, (last - self.horizon()) // SHARE)
+        expired: list[tuple[int, int]] = []
+        lines = self._execute(self._sql.ages, (PRUNED_AT_ONCE,)).fetchall()
+        old = self._ages.expired([(seq, at) for seq, _, at in lines], clock, longest)
+        for (seq, root, _), is_old in zip(lines, old, strict=False):
+            if seq > enough:
+                if not is_old or not by_age:
+                    break
+                by_age -= 1
+            expired.append((seq, root))
+        if not expired:
+            return 0
+        # What a delete took with it is forgotten with it, or undo would bring back half.
+        last = expired[-1][0]
+        whole = [root for _, root in expired if root <= last]
+        last = max(whole, default=expired[0][1])
+        # When all are forgotten, their numbers are not to be given again. And a page that has
+        # all up to the last of them is still one of this history.
+        mark = self.mark(last)
+        self._execute(self._sql.count, (self.seq(), marks.source()() if mark is None else mark))
+        self._execute(self._sql.prune_spacings, (last,))
+        return int(self._execute(self._sql.prune, (last,)).rowcount)
+
+    def space(self, project: str, seq: int, parent: int, old: list[str], new: list[str]) -> None:
+        """Note that neighbours were spaced anew, for change ``seq``."""
+        keys = orjson.dumps([old, new]).decode()
+        self._execute(self._sql.space, (seq, project, parent, keys))
+
+    def spacings(self, project: str, parent: int, since: int) -> Iterator[list[list[str]]]:
+        """The keys before and after of what was spaced anew since a change, oldest first."""
+        for (keys,) in self._execute(self._sql.spacings, (project, parent, since)).fetchall():
+            yield orjson.loads(keys)
+
+    def _one(self, sql: str, *params: Any) -> Any:
+        return self._execute(sql, params).fetchone()
+
+
+def recorded(fields: Diff) -> str:
+    """A diff as a line of the journal holds it."""
+    return orjson.dumps(fields).decode()
+
+
+def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Committed]:
+    """The changes in lines of the journal. A damaged line must not hide all others."""
+    for line in lines:
+        try:
+            yield _committed(project, line)
+        except ValueError as error:
+            log.warning("change %s cannot be read: %s", line[0], error)
+
+
+def _committed(project: str, line: tuple[Any, ...]) -> Committed:
+    seq, root, name, id, action, user, device, at, fields, dropped = line
+    entity, done = _entity(name), _decoded(action)
+    if entity is None:
+        raise ValueError(f"there is no entity {name!r}")
+    if done not in _ACTIONS:
+        raise ValueError(f"there is no action {done!r}")
+    if any(_integer(number) <= 0 for number in (seq, root, id)):
+        raise ValueError("its numbers are none")
+    if not 0 <= _integer(at) <= _LAST_TIME:
+        raise ValueError("its time is none")
+    changed = _diff(fields)
+    _check_fields(entity, done, changed)
+    return Committed(
+        *(seq, root, project, entity, id, done, _author(user, device), at, changed),
+        dropped=_object(dropped) if dropped else {},
+    )
+
+
+def _check_fields(entity: Entity, action: str, fields: Diff) -> None:
+    """See that fields can be told and, where an item is gone, that it could come back.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    value: Any = fields
+    for _ in range(_AROUND):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    if action == "delete" and not fields.keys() >= set(entity.columns):
+        raise ValueError("it does not say where the item was")
+    for name in entity.columns:
+        kind = str if name == "sortorder" else int
+        if any(type(value) not in (kind, NoneType) for value in fields.get(name, ())):
+            raise ValueError(f"{name} is none")
+
+
+def _entity(name: bytes | None) -> Entity | None:
+    return ENTITIES.get(name.decode(errors="replace")) if name is not None else None
+
+
+def _author(user: bytes | None, device: bytes | None, errors: str = "strict") -> Author:
+    return Author(_decoded(user, errors), _decoded(device, errors))
+
+
+def _decoded(text: bytes | None, errors: str = "strict") -> str:
+    return (text or b"").decode(errors=errors)
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def _object(text: bytes | None) -> dict[str, Any]:
+    value = orjson.loads(text or b"")
+    if not isinstance(value, dict):
+        raise ValueError("what it dropped is no object")
+    return value
+
+
+def _diff(fields: bytes | None) -> Diff:
+    """What a line says was changed.
+
+    Raises:
+        ValueError: it is not what we wrote.
+    """
+    changed: Diff = orjson.loads(fields or b"")
+    if not isinstance(changed, dict) or any(
+        not isinstance(pair, list) or len(pair) != 2 for pair in changed.values()
+    ):
+        raise ValueError("its fields are no pairs of values")
+    return changed

@@ -1,0 +1,110 @@
+"""The tables: items by entity, the journal, settings, the counter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from peewee import BigIntegerField, IntegerField, Model, TextField
+
+
+class Item(Model):
+    """A row of a plan. ``id`` is unique across all entities; ``rev`` is its last change, and
+    ``mark`` the mark of that, see :mod:`gantt_tornado.model.marks`."""
+
+    id = BigIntegerField(primary_key=True)
+    project = TextField()
+    rev = BigIntegerField()
+    mark = IntegerField()
+    fields = TextField()
+
+
+class Task(Item):
+    #: 0 at the top.
+    parent = BigIntegerField()
+    #: The order among the children of one parent, see :mod:`gantt_tornado.model.fractional_index`.
+    sortorder = TextField()
+
+
+class Link(Item):
+    source = BigIntegerField()
+    target = BigIntegerField()
+
+
+class Resource(Item):
+    pass
+
+
+class Assignment(Item):
+    task_id = BigIntegerField()
+
+
+class Baseline(Item):
+    task_id = BigIntegerField()
+
+
+class Change(Model):
+    """The journal: what was changed, in the order in which it was committed."""
+
+    seq = BigIntegerField(primary_key=True)
+    #: The change that was asked for: its own seq, but for what a delete took with it.
+    root = BigIntegerField()
+    project = TextField()
+    entity = TextField()
+    item_id = BigIntegerField()
+    action = TextField()
+    user = TextField()
+    device = TextField()
+    #: The ``_rev`` that the item had on the writer's screen, 0 where it is unknown.
+    seen = BigIntegerField()
+    #: The item's change before this one, 0 for none.
+    previous = BigIntegerField()
+    #: Milliseconds since 1970, UTC.
+    at = BigIntegerField()
+    #: The ``Idempotency-Key`` of the request that added an item, mostly empty.
+    request = TextField()
+    #: field → [old, new], as JSON.
+    fields = TextField()
+    #: field → what others had made impossible by then, as JSON, mostly empty.
+    dropped = TextField()
+    #: Random, see :mod:`gantt_tornado.model.marks`.
+    mark = IntegerField()
+    #: That of the change ``previous``, which may be forgotten by now.
+    previous_mark = IntegerField()
+
+
+class Spacing(Model):
+    """Keys of neighbours that were spaced anew to make room for change ``seq``."""
+
+    seq = BigIntegerField(primary_key=True)
+    project = TextField()
+    parent = BigIntegerField()
+    #: The keys before and after, as JSON, each with those that bounded them at both ends.
+    keys = TextField()
+
+
+class Setting(Model):
+    """What of the configuration the rows depend on: ``html``, how their text is kept."""
+
+    name = TextField(primary_key=True)
+    value = TextField()
+
+
+class Counter(Model):
+    """One row: the last change when some were forgotten, so that even when all are, no
+    number is given twice; and the mark of the last that is forgotten, at first of the
+    beginning."""
+
+    id = IntegerField(primary_key=True)
+    seq = BigIntegerField()
+    mark = IntegerField()
+
+
+#: The table of each entity, by the entity's name.
+MODELS: Final[Mapping[str, type[Item]]] = {
+    "task": Task,
+    "link": Link,
+    "resource": Resource,
+    "assignment": Assignment,
+    "baseline": Baseline,
+}

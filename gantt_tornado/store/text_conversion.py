@@ -1,0 +1,89 @@
+"""From one way of keeping text to the other, when the configuration says another than before.
+
+What is drawn stays the same: HTML that was cleaned becomes the letters that it showed, and
+letters become HTML that shows them. But what a page holds is in the old way, so all changes
+get new marks, and it has to load again. Only markup does not come back: ``<b>`` in a plan that
+is kept as text is three letters. Runs on the writer's thread, in one transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import orjson
+from peewee import Field, Model
+
+from gantt_tornado.model import text
+from gantt_tornado.store.continuity import renew
+from gantt_tornado.store.database import ANY, Compile, Database
+from gantt_tornado.store.tables import MODELS, Change, Setting
+
+log = logging.getLogger(__name__)
+
+#: Rows read in one go.
+SLICE: Final = 500
+
+#: Configuration → what becomes of a text that was kept in the other way.
+WAYS: Final = {"text": text.unclean, "clean": text.show}
+
+
+class _Statements:
+    """The SQL of one table whose ``fields`` hold text."""
+
+    def __init__(self, compile: Compile, model: type[Model], key: Field) -> None:
+        fields: Field = model.fields  # type: ignore[attr-defined]
+        suspect = fields.contains("<") | fields.contains("&")
+        rows = model.select(key, fields).where(key > ANY, suspect).order_by(key)
+        self.read = compile(rows.limit(1))
+        self.write = compile(model.update({fields: ANY}).where(key == ANY))
+
+
+def _tables(compile: Compile) -> list[_Statements]:
+    items = [_Statements(compile, each, each.id) for each in MODELS.values()]
+    return [*items, _Statements(compile, Change, Change.seq)]
+
+
+def _setting(compile: Compile) -> tuple[str, str]:
+    here = Setting.name == ""
+    read = Setting.select(Setting.value).where(here)
+    return compile(read), compile(Setting.update({Setting.value: ""}).where(here))
+
+
+def convert(database: Database, html: str) -> bool:
+    """Keep text in the way that ``html`` names, as the configuration spells it.
+
+    Returns whether it was kept in another until now.
+    """
+    read, write = database.prepared(_setting)
+    if database.execute(read, ("html",)).fetchone()[0] == html:
+        return False
+    count = 0
+    for table in database.prepared(_tables):
+        for key, fields in _rows(database, table):
+            converted = _converted(WAYS[html], fields)
+            if converted != fields:
+                database.execute(table.write, (converted, key))
+                count += 1
+    database.execute(write, (html, "html"))
+    renew(database)
+    log.info("text is kept as html = %r from now on: %d rows were converted", html, count)
+    return True
+
+
+def _rows(database: Database, table: _Statements) -> Iterator[tuple[int, str]]:
+    last = 0
+    wanted = ("%<%", "%&%")
+    while rows := database.execute(table.read, (last, *wanted, SLICE)).fetchall():
+        yield from rows
+        last = rows[-1][0]
+
+
+def _converted(change: Callable[[str], str], fields: str) -> str:
+    try:
+        value: Any = orjson.loads(fields)
+    except orjson.JSONDecodeError:
+        # Whoever reads it says so.
+        return fields
+    return orjson.dumps(text.each(change, value)).decode()

@@ -1,0 +1,373 @@
+"""What a request says, apart from who carries it: who asks, what for, and how to refuse.
+
+Used by Tornado's RequestHandlers and by the shorter way of a ``PUT``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Mapping
+from http.client import responses
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+from tornado.httputil import HTTPServerRequest
+
+from gantt_tornado.backend import Backend
+from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, Stale, TooLarge
+from gantt_tornado.model import protocol, text
+from gantt_tornado.model.change import Author
+from gantt_tornado.model.entities import known
+from gantt_tornado.model.user import User
+from gantt_tornado.web import redaction
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+JSON: Final = "application/json; charset=UTF-8"
+#: Fields of a body. A row has some twenty, a batch some hundred rows.
+MOST_FIELDS: Final = 10_000
+#: Lists and objects in a body: to make them takes the interpreter some ten milliseconds, and
+#: nobody else has it meanwhile.
+MOST_CONTAINERS: Final = 20_000
+#: Bytes of a body from which on the loop does not wait for its reading.
+LARGE: Final = 32 << 10
+#: A longer id is none that a page gives a row.
+LONGEST_ID: Final = 200
+#: A ``Remote-Device`` is a UUID; what is longer is cut.
+LONGEST_DEVICE: Final = 64
+#: Bytes beyond its limit up to which a body is read, only to be refused where the client
+#: can read the refusal.
+MOST_DROPPED: Final = 16 << 20
+
+
+#: Characters of a host that are logged or told; a name has at most 253.
+LONGEST_HOST: Final = 300
+_USUAL_PORTS: Final = {"http": 80, "https": 443}
+#: Behind a host's name, or behind the bracket of an IPv6 address.
+_PORT: Final = re.compile(r":\d*$")
+
+
+class Body:
+    """A request's body, kept up to a limit; what comes beyond is counted and dropped.
+
+    A larger one runs out before it is refused: an answer while the client still sends
+    would be lost in the reset of the connection, and the client would take its row for
+    saved. But nobody is listened to without end: a body that is larger by more than
+    :data:`MOST_DROPPED` is answered where it has got to, and one that takes longer than
+    ``patience`` seconds ends the connection.
+    """
+
+    def __init__(self, request: HTTPServerRequest, limit: int, patience: float) -> None:
+        self._limit = limit
+        self._received = 0
+        self._chunks: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        connection: Any = request.connection
+        # Tornado's own limit would end the connection without an answer.
+        connection.set_max_body_size(1 << 40)
+        self._announced = protocol.number(request.headers.get("Content-Length", ""))
+        if self._announced is None:
+            # In chunks, if there is one.
+            connection.set_body_timeout(patience)
+        elif self._announced > 0:
+            # Tornado's own watch makes a task for each body, which a PUT would feel.
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(patience, self._late, connection)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it is announced as larger than the limit."""
+        return self._announced is not None and self._announced > self._limit
+
+    def take(self, chunk: bytes) -> bool:
+        """Take a piece. Returns whether more of it shall be waited for."""
+        self._received += len(chunk)
+        if self._received <= self._limit:
+            self._chunks.append(chunk)
+        else:
+            self._chunks.clear()
+        if self._received == self._announced:
+            self.end()
+        return self._received <= self._limit + MOST_DROPPED
+
+    def abandon(self) -> None:
+        """The connection is gone, and nobody will read what came of it. The connection's own
+        objects wait for the collector; as large as a body may be, it must not wait with them."""
+        self.end()
+        if self._received != self._announced:
+            self._chunks.clear()
+
+    def end(self) -> None:
+        """Nothing more is waited for."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def read(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            TooLarge: it was more than the limit.
+        """
+        if self._received > self._limit:
+            raise too_large(self._limit)
+        return b"".join(self._chunks)
+
+    def _late(self, connection: Any) -> None:
+        log.debug("a body took too long: %d bytes of %d", self._received, self._announced)
+        self._timer = None
+        connection.stream.close()
+
+
+def too_large(limit: int) -> TooLarge:
+    return TooLarge(f"This is too large to be saved: more than {limit >> 10} KiB.")
+
+
+def check_same_origin(backend: Backend, request: HTTPServerRequest) -> None:
+    """Refuse what a page of another host sends in this user's name.
+
+    Where an application signs in with a cookie, the browser would add it.
+
+    Raises:
+        Forbidden: the page is neither ours nor of a listed origin; both hosts are named.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None or is_ours(backend, request, origin):
+        return
+    page, here = origin[:LONGEST_HOST], _asked_for(backend, request)[:LONGEST_HOST]
+    log.warning(
+        "refused: a page of %r has sent %s, which came for the host %r. Where that page is ours, "
+        "its proxy has to pass on the Host with its port; else list it in origins",
+        page,
+        summary(request),
+        here,
+    )
+    raise Forbidden(f"A page of {page} may do nothing here: the server was asked for as {here}.")
+
+
+def is_ours(backend: Backend, request: HTTPServerRequest, origin: str) -> bool:
+    """Whether a page of this origin is ours, or is listed."""
+    if origin in backend.config.origins:
+        return True
+    # No page can set it, and behind a proxy the browser alone knows for sure. Over plain HTTP
+    # it does not say.
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if site != "none":
+        return site == "same-origin"
+    return _is_same_host(origin, _asked_for(backend, request))
+
+
+def _asked_for(backend: Backend, request: HTTPServerRequest) -> str:
+    """The host, mostly with its port, under which the browser asked for us."""
+    headers = request.headers
+    if not backend.config.trust_proxy or "X-Forwarded-Host" not in headers:
+        return headers.get("Host", "")
+    # Of a row of proxies the first one saw the browser.
+    host = headers["X-Forwarded-Host"].partition(",")[0].strip()
+    port = headers.get("X-Forwarded-Port", "").partition(",")[0].strip()
+    return f"{host}:{port}" if port.isdigit() and not _PORT.search(host) else host
+
+
+def _is_same_host(origin: str, host: str) -> bool:
+    """Whether both are of one name and port. One that lacks its port has that of the
+    origin's scheme: another port of this machine may be somebody else's."""
+    if host and origin.partition("://")[2] == host:
+        return True
+    try:
+        page = urlsplit(origin)
+        here = urlsplit(f"{page.scheme}://{host}")
+        usual = _USUAL_PORTS.get(page.scheme)
+        return bool(page.hostname) and (page.hostname, page.port or usual) == (
+            here.hostname,
+            here.port or usual,
+        )
+    except ValueError:
+        return False
+
+
+def bearer(backend: Backend, token: str) -> User | None:
+    """The user of one of the configured tokens, None where none was given.
+
+    Raises:
+        Forbidden: it is not one of them.
+    """
+    if not token:
+        return None
+    user = backend.tokens.verify(token)
+    if user is None:
+        raise Forbidden("This token is not known here.")
+    return user
+
+
+def author(request: HTTPServerRequest, user: User | None) -> Author:
+    """Who writes, for the journal."""
+    device = request.headers.get("Remote-Device", "")[:LONGEST_DEVICE]
+    return Author(user.name if user else "", device)
+
+
+def headers(backend: Backend | None, request: HTTPServerRequest) -> dict[str, str]:
+    """What stands above every answer. A page of a listed origin may read it."""
+    common = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+    origin = request.headers.get("Origin")
+    if origin and backend and origin in backend.config.origins:
+        common |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+    return common
+
+
+def error_body(status: int, error: BaseException | None) -> dict[str, Any]:
+    """What the body of an error answer says. ``action`` is what the client looks for."""
+    if isinstance(error, GanttError):
+        told = {"action": "error", "code": error.code, "message": error.message}
+        return told | {"reload": True} if isinstance(error, Stale) else told
+    message = responses.get(status, "Error")
+    if status >= 500:
+        message = "Something went wrong on the server. Your change was not saved."
+    return {"action": "error", "code": f"http-{status}", "message": message}
+
+
+def summary(request: HTTPServerRequest) -> str:
+    """The request in a line of the log, without its token."""
+    # A method may be as long as a URL.
+    method = redaction.cut(request.method or "")
+    return f"{method} {redaction.url(request.uri or '')} ({request.remote_ip})"
+
+
+def item_id(entity: str, id: str) -> int:
+    """An id as it stands in a URL.
+
+    Raises:
+        NotFound: it is none that this server gave away.
+    """
+    number = protocol.number(id)
+    if number is None:
+        raise NotFound(f"There is no such {entity}.")
+    return number
+
+
+def read_fields(body: bytes, headers: Mapping[str, str], entity: str) -> dict[str, Any]:
+    """An item's fields in a body, from JSON or a form. Text is as the client holds it.
+
+    Raises:
+        BadRequest: it is neither.
+        NotFound: there is no such entity.
+    """
+    kind = known(entity)
+    if is_json(body, headers):
+        return read_json(body)
+    return kind.unpack(read_form(body))
+
+
+def read_item(
+    body: bytes, backend: Backend, headers: Mapping[str, str], entity: str
+) -> dict[str, Any]:
+    """An item's fields in a body, with text as it is stored: the client holds HTML.
+
+    Raises:
+        BadRequest: it cannot be read.
+        NotFound: there is no such entity.
+    """
+    fields = read_fields(body, headers, entity)
+    return letters(fields) if may_hold_references(backend, body) else fields
+
+
+def may_hold_references(backend: Backend, body: bytes) -> bool:
+    """Whether text in a body may be other than it is stored."""
+    # A reference begins with "&", in JSON perhaps spelt with a backslash, in a form with "%".
+    told = b"&" in body or b"\\" in body or b"%" in body
+    return told and backend.config.html != "clean"
+
+
+def letters(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with text as it is stored."""
+    return {name: text.each(text.read, value) for name, value in fields.items()}
+
+
+async def beside(body: bytes, read: Callable[..., T], *args: Any) -> T:
+    """What ``read`` makes of a body; of a large one on another thread."""
+    if len(body) < LARGE:
+        return read(body, *args)
+    return await asyncio.get_running_loop().run_in_executor(None, read, body, *args)
+
+
+def read_batch(form: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The rows of a form with ``ids``: their fields without the id in front.
+
+    ``15_text`` is the text of row 15. One that begins with several ids belongs to the longest.
+    """
+    rows: dict[str, dict[str, str]] = {
+        id: {} for id in form["ids"].split(",") if id.isprintable() and len(id) <= LONGEST_ID
+    }
+    for key, value in form.items():
+        end = key.rfind("_", 0, LONGEST_ID + 1)
+        while end >= 0:
+            if key[:end] in rows:
+                rows[key[:end]][key[end + 1 :]] = value
+                break
+            end = key.rfind("_", 0, end)
+    return rows
+
+
+def _check_containers(text: str | bytes) -> None:
+    marks: tuple[Any, Any] = ("[", "{") if isinstance(text, str) else (b"[", b"{")
+    if sum(text.count(mark) for mark in marks) > MOST_CONTAINERS:
+        raise BadRequest(f"There are more than {MOST_CONTAINERS} lists and objects in it.")
+
+
+def is_json(body: bytes, headers: Mapping[str, str]) -> bool:
+    return "json" in headers.get("Content-Type", "") or body[:1] == b"{"
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    value = _loads(body)
+    if not isinstance(value, dict):
+        raise BadRequest("The body is not a JSON object.")
+    if len(value) > MOST_FIELDS:
+        raise BadRequest(f"There are more than {MOST_FIELDS} fields in it.")
+    return value
+
+
+def read_list(body: bytes) -> list[Any]:
+    """A list in JSON.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    value = _loads(body)
+    if not isinstance(value, list):
+        raise BadRequest("The body is not a list of calls.")
+    return value
+
+
+def _loads(body: bytes) -> Any:
+    _check_containers(body)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from None
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """A form of mode REST or POST.
+
+    Raises:
+        BadRequest: it cannot be read.
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except ValueError:
+        raise BadRequest("The body is not a form in UTF-8.") from None
+    for _, value in pairs:
+        _check_containers(value)
+    return dict(pairs)

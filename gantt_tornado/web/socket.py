@@ -1,0 +1,273 @@
+"""The live updates at ``/api/v1``: handshake, remote calls and the socket.
+
+Serves section 1 of the wire contract. One address serves all three, so one handler does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
+
+import orjson
+from tornado import web, websocket
+
+from gantt_tornado.backend import Backend
+from gantt_tornado.errors import BadRequest, Forbidden
+from gantt_tornado.live.hub import Send
+from gantt_tornado.live.positions import page_url
+from gantt_tornado.live.services import MOST_ANSWERED, refused
+from gantt_tornado.model import protocol
+from gantt_tornado.model.marks import Position
+from gantt_tornado.model.protocol import Call, Subscribe, Unsubscribe
+from gantt_tornado.model.user import Role
+from gantt_tornado.web import requests
+from gantt_tornado.web.handlers import BodyHandler, Handler
+from gantt_tornado.web.requests import LONGEST_DEVICE, check_same_origin, is_ours
+from gantt_tornado.web.socket_writer import Outlet
+
+log = logging.getLogger(__name__)
+
+#: Channels that one connection may join.
+MOST_CHANNELS: Final = 100
+#: Frames with calls that one connection may have carried out at a time.
+MOST_UNDER_WAY: Final = 20
+
+
+class LiveHandler(BodyHandler, websocket.WebSocketHandler):
+    """``GET`` and ``POST /api/v1``, and a client's socket: a listener of the hub."""
+
+    roles: ClassVar = {"GET": Role.viewer, "POST": Role.viewer}
+
+    def initialize(self, backend: Backend) -> None:
+        super().initialize(backend)
+        self._since: Position | None = None
+        self._arrived: dict[str, Position] = {}
+        self._asked: dict[bytes, tuple[Position, frozenset[str]]] = {}
+        self._ended = False
+        self._channels: set[str] = set()
+        self._tab = ""
+        self._reloads = False
+        self._calls: set[asyncio.Task[None]] = set()
+        self._hung_up = False
+        self._outlet: Outlet | None = None
+
+    # Handshake and calls.
+
+    async def admit(self) -> None:
+        if not self._upgrades():
+            await super().admit()
+            return
+        check_same_origin(self.backend, self.request)
+        try:
+            self.user = await self.authenticated()
+        except Forbidden:
+            # A refused socket is first accepted, so that the client learns the reason.
+            self.user = None
+
+    def anonymous(self) -> None:
+        """Nobody listens without a token, even where anybody may read."""
+
+    async def get(self) -> None:
+        if self._upgrades():
+            await self._pass_the_door()
+            if self._hung_up:
+                # There is nobody to be answered.
+                self._auto_finish = False
+                return
+            await super(Handler, self).get()
+        else:
+            self.backend.acks.greeted(page_url(self.request.uri or ""))
+            self.answer(orjson.dumps(self.backend.services.handshake()))
+
+    def error_body(self, status: int, error: BaseException | None) -> dict[str, Any]:
+        # The client takes this body to the letter.
+        if status == 403:
+            return {"error": "Forbidden"}
+        return super().error_body(status, error)
+
+    async def post(self) -> None:
+        calls = await requests.beside(self.body.read(), requests.read_list)
+        if len(calls) > MOST_ANSWERED:
+            raise BadRequest(f"There are more than {MOST_ANSWERED} calls in it.")
+        assert self.user is not None
+        self.answer(orjson.dumps(await self.backend.services.call(calls, self.user)))
+
+    async def _pass_the_door(self) -> None:
+        """Wait for one's turn: after a restart all pages come at once, each to be told
+        what it missed, and writes go on between them."""
+        async with self.backend.door:
+            await asyncio.sleep(0)
+
+    # The socket.
+
+    @property
+    def ping_interval(self) -> float:
+        """Seconds; a peer that does not answer for as long is gone."""
+        return self.backend.config.ping_interval
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes; a longer frame closes the socket with 1009."""
+        return self.backend.config.max_frame
+
+    def check_origin(self, origin: str) -> bool:
+        return is_ours(self.backend, self.request, origin)
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        if self.user is None or not self.user.may(Role.viewer):
+            self.close(protocol.POLICY, "Unauthorized")
+            return
+        assert self.ws_connection is not None and self.ws_connection.stream is not None
+        stream, limit = self.ws_connection.stream, self.backend.config.max_unsent
+        if stream.closed():
+            # The answer to its upgrade found nobody; what follows here sees that too.
+            return
+        self._outlet = Outlet(stream, limit, self._too_slow)
+        # Small frames are what this socket is for; do not hold them back for more.
+        self.set_nodelay(True)
+        since = self.get_query_argument("since", "")
+        self._since = Position.read(since) if since else None
+        self._reloads = self.get_query_argument("reload", "") == "1"
+        self._tab = self.get_query_argument("tab", "")[:LONGEST_DEVICE]
+        if self._since is not None:
+            self._arrived = self.backend.acks.opened(self._page, self)
+        self.send(protocol.websocket_frame(protocol.start(secrets.token_urlsafe(16))))
+        self.backend.connected(self)
+
+    async def on_message(self, message: str | bytes) -> None:
+        if self._ended:
+            # It spoke before it knew that it is refused.
+            return
+        if isinstance(message, bytes):
+            self.close(protocol.UNSUPPORTED, "Text frames only")
+            return
+        match protocol.parse_frame(message):
+            case Subscribe(name) if len(self._channels) < MOST_CHANNELS:
+                if self._since is not None:
+                    await self._pass_the_door()
+                if not self._ended:
+                    # Not before the door: what is asked of a channel must have been sent on it.
+                    self._channels.add(name)
+                    self.backend.hub.subscribe(self, name)
+            case Unsubscribe(name):
+                self._channels.discard(name)
+                self.backend.hub.unsubscribe(self, name)
+            case Call(calls):
+                await self._call(calls)
+            case ignored:
+                log.debug("ignored a frame of %d characters: %s", len(message), ignored)
+
+    async def _call(self, calls: list[Any]) -> None:
+        """Begin to carry out calls, beside whatever else the page says: a slow one would
+        hold up its pongs, and the page would be taken for dead."""
+        if len(calls) > MOST_ANSWERED:
+            log.debug("ignored a frame of %d calls", len(calls))
+            return
+        if len(self._calls) >= MOST_UNDER_WAY:
+            self._answer(refused(calls, "too many calls are under way"))
+            return
+        task = asyncio.create_task(self._carry_out(calls))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        # What waits for nothing is answered before the next frame is read.
+        await asyncio.sleep(0)
+
+    async def _carry_out(self, calls: list[Any]) -> None:
+        assert self.user is not None
+        self._answer(await self.backend.services.call(calls, self.user))
+
+    def _answer(self, results: list[dict[str, Any]]) -> None:
+        self.send(protocol.websocket_frame(protocol.result(results)))
+
+    @property
+    def _page(self) -> str:
+        return page_url(self.request.uri or "")
+
+    @property
+    def tab(self) -> str:
+        return self._tab
+
+    @property
+    def user_name(self) -> str:
+        return self.user.name if self.user else ""
+
+    @property
+    def reloads(self) -> bool:
+        return self._reloads
+
+    def known(self, channel: str) -> int | None:
+        """The last change on a channel that the page is known to have, None for a page
+        that did not ask for what it misses."""
+        position = self._arrived.get(channel, self._since)
+        return None if position is None else self.backend.plan.number(position)
+
+    def ask(self, seq: int) -> None:
+        """Ask the browser whether all up to change ``seq`` has arrived."""
+        if self._since is None or self._ended or not self._channels:
+            return
+        if self._outlet is None or self._outlet.is_replaying:
+            # The question would overtake what it asks for.
+            return
+        position = self.backend.plan.position(seq)
+        payload = str(position).encode()
+        if payload in self._asked:
+            return
+        # One question at a time is remembered beside the latest; more would only grow
+        # while a peer is away.
+        while len(self._asked) > 1:
+            del self._asked[next(iter(self._asked))]
+        self._asked[payload] = position, frozenset(self._channels)
+        with contextlib.suppress(websocket.WebSocketClosedError):
+            self.ping(payload)
+
+    def on_pong(self, data: bytes) -> None:
+        if data in self._asked:
+            position, channels = self._asked[data]
+            self.backend.acks.arrived(self._page, self, channels, position)
+
+    def on_connection_close(self) -> None:
+        self._hung_up = True
+        # Of Tornado's two, the socket's knows nothing of a body that is waited for.
+        web.RequestHandler.on_connection_close(self)
+        super().on_connection_close()
+
+    def on_close(self) -> None:
+        self._end()
+        if self._outlet is not None:
+            self.backend.disconnected(self)
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Say goodbye; whoever does not answer is cut off after some seconds."""
+        self._end()
+        super().close(code, reason)
+
+    @property
+    def send(self) -> Send:
+        # Without a call between the hub's innermost loop and the socket.
+        assert self._outlet is not None, "only an open socket listens"
+        return self._outlet.send
+
+    def replay(self, slices: Iterator[bytes]) -> None:
+        assert self._outlet is not None, "only an open socket listens"
+        self._outlet.replay(slices)
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._outlet is not None:
+            self._outlet.end()
+        for task in self._calls:
+            task.cancel()
+
+    def _too_slow(self) -> None:
+        log.info("a client reads too slowly and is disconnected: %s", self._request_summary())
+        # Behind what is waiting: a frame that was begun must be ended.
+        self.close(protocol.TRY_AGAIN_LATER, "Reading too slowly")
+
+    def _upgrades(self) -> bool:
+        # With any other verb there is no socket, and so nothing but the usual questions.
+        upgrade = self.request.headers.get("Upgrade", "").lower()
+        return self.request.method == "GET" and upgrade == "websocket"
