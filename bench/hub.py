@@ -17,7 +17,7 @@ from tornado import httpserver, netutil, web
 
 from bench import floor, task
 from gantt_tornado import Backend, Config, make_app
-from gantt_tornado.live.hub import Event, Hub, framed
+from gantt_tornado.live.hub import Event, Hub, encode_event
 from gantt_tornado.model.protocol import item_value
 
 
@@ -53,7 +53,7 @@ def event(number: int) -> Event:
     """An update as the backend makes it from an item that is encoded once."""
     id = task.FIRST + number
     value = item_value("update-task", "task", orjson.dumps(task.item(id)))
-    return framed("tasks", value, id, id)
+    return encode_event("tasks", value, id, id)
 
 
 async def serve(directory: str) -> None:

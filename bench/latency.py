@@ -31,7 +31,7 @@ GOALS: dict[int, tuple[float | None, float]] = {10: (2, 5), 50: (None, 80)}
 class Editor:
     """Edits a task at each tick of a clock, whether or not the last edit is answered."""
 
-    def __init__(self, loop: Loop, port: int, edits: list[task.Edit]) -> None:
+    def __init__(self, loop: Loop, port: int, edits: list[task.Patch]) -> None:
         self.sent: list[float] = []
         self.latencies: list[float] = []
         self._loop, self._port, self._edits = loop, port, edits
@@ -72,7 +72,7 @@ class Editor:
 
 
 def delivered(
-    loop: Loop, port: int, edits: list[task.Edit], crowd: Crowd, count: int, rate: float
+    loop: Loop, port: int, edits: list[task.Patch], crowd: Crowd, count: int, rate: float
 ) -> tuple[list[float], list[float]]:
     """Milliseconds from each of ``count`` PUTs to the last of the crowd, and to its answer.
 
@@ -121,7 +121,7 @@ def measure(directory: Path, seconds: float) -> Iterator[Line]:
 
 def _answered(loop: Loop, port: int, count: int, rate: float) -> list[float]:
     """Milliseconds from each of ``count`` PUTs to its answer."""
-    editor = Editor(loop, port, [task.Edit(task.item(task.FIRST))])
+    editor = Editor(loop, port, [task.Patch(task.item(task.FIRST))])
     editor.warm(1)
     editor.schedule(count, rate)
     loop.run(lambda: len(editor.latencies) == count, count / rate + 10)

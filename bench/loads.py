@@ -18,10 +18,10 @@ from bench.loop import Loop
 from bench.numbers import percentile
 
 SMALL, LARGE = 10_000, 100_000
-#: Loads in a run.
+#: Snapshots in a run.
 LOADS = {SMALL: 30, LARGE: 7}
 RUNS = 3
-#: Loads and PUTs a second, for the effect of the one on the other.
+#: Snapshots and PUTs a second, for the effect of the one on the other.
 LOADS_BESIDE, PUTS = 4, 50
 SUBSCRIBERS = 100
 #: Milliseconds.
@@ -40,14 +40,14 @@ def measure(directory: Path, seconds: float) -> Iterator[Line]:
         yield from _alone(Loop(), server.port, LARGE)
 
 
-def edits_of(loop: Loop, port: int, ids: range) -> list[task.Edit]:
+def edits_of(loop: Loop, port: int, ids: range) -> list[task.Patch]:
     """What a page can edit, without a load of the whole plan."""
     connection = Connection(loop, port)
     edits = []
     for id in ids:
         path = f"/data/task/{id}"
         body, _ = connection.fetch(task.request("PUT", path, b'{"progress":0.5}'))
-        edits.append(task.Edit(orjson.loads(body)["item"]))
+        edits.append(task.Patch(orjson.loads(body)["item"]))
     connection.close()
     return edits
 

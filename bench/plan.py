@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import task
 from gantt_tornado.config import Config
 from gantt_tornado.model.change import NOBODY
-from gantt_tornado.model.entities import ENTITIES, Edit
+from gantt_tornado.model.entities import ENTITIES, Patch
 from gantt_tornado.store.database import ANY, Database
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.tables import Change, Counter
@@ -59,7 +59,7 @@ def _fill(path: Path, tasks: int, journal: int) -> None:
 def _lengthen(database: Database, store: Store, lines: int) -> None:
     """Repeat an update of the first tasks, as if somebody had dragged them for weeks."""
     kind = ENTITIES["task"]
-    store.update(kind, task.FIRST, Edit({"progress": 0.75}), NOBODY)
+    store.update(kind, task.FIRST, Patch({"progress": 0.75}), NOBODY)
     line = Change.select().order_by(Change.seq.desc()).dicts().execute(database.peewee)[0]
     names = Change._meta.sorted_field_names
     row = {getattr(Change, name): ANY for name in names}

@@ -35,14 +35,14 @@ class Editors:
 
     loop: Loop
     connections: list[Connection]
-    edits: list[task.Edit]
+    edits: list[task.Patch]
     latencies: list[float] = field(default_factory=list)
     _next: int = 0
     _stopped: bool = False
     _open: int = 0
 
     def run(self, seconds: float) -> float:
-        """Edit for a while; returns how many edits a second were answered."""
+        """Patch for a while; returns how many edits a second were answered."""
         self.latencies.clear()
         self._stopped = False
         start = perf_counter()
@@ -70,12 +70,12 @@ class Editors:
         connection.send(edit.next(), answered)
 
 
-def load(loop: Loop, port: int) -> list[task.Edit]:
+def load(loop: Loop, port: int) -> list[task.Patch]:
     """What a page can edit: the tasks as the server answers them."""
     connection = Connection(loop, port)
     body, _ = connection.fetch(task.request("GET", "/data"))
     connection.close()
-    return [task.Edit(item) for item in orjson.loads(body)["tasks"]]
+    return [task.Patch(item) for item in orjson.loads(body)["tasks"]]
 
 
 def measure(directory: Path, seconds: float) -> Iterator[Line]:
@@ -89,7 +89,7 @@ def measure(directory: Path, seconds: float) -> Iterator[Line]:
 
 
 def _compare(
-    loop: Loop, ours: int, bare: int, edits: list[task.Edit], concurrency: int, seconds: float
+    loop: Loop, ours: int, bare: int, edits: list[task.Patch], concurrency: int, seconds: float
 ) -> Iterator[Line]:
     alone, watched, peer = [], [], []
     latencies: dict[tuple[str, int], list[float]] = {}
@@ -100,7 +100,7 @@ def _compare(
             times.append(percentile(editors.latencies, percent) * 1e3)
 
     mine = Editors(loop, [Connection(loop, ours) for _ in range(concurrency)], edits)
-    fakes = [task.Edit(task.item(task.FIRST + n)) for n in range(TASKS)]
+    fakes = [task.Patch(task.item(task.FIRST + n)) for n in range(TASKS)]
     theirs = Editors(loop, [Connection(loop, bare) for _ in range(concurrency)], fakes)
     mine.run(seconds / 4)
     theirs.run(seconds / 4)

@@ -72,7 +72,7 @@ def _reconnecting(port: int, seconds: float) -> Iterator[Line]:
 
 
 def _once(
-    loop: Loop, port: int, edits: list[task.Edit], since: str, count: int
+    loop: Loop, port: int, edits: list[task.Patch], since: str, count: int
 ) -> tuple[float, list[float]]:
     """Seconds until all are served, and those of each PUT meanwhile."""
     editor = Editor(loop, port, edits)

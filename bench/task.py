@@ -33,7 +33,7 @@ def item(id: int) -> dict[str, Any]:
     return {"id": id, **fields(), "sortorder": "b00", "_mark": "3fa9c1", "_rev": id}
 
 
-class Edit:
+class Patch:
     """PUTs of one task as the stock client makes them: the whole row, with its ``_mark`` and
     ``_rev``, which come last."""
 

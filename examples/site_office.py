@@ -20,13 +20,13 @@ from gantt_tornado import (
     Author,
     Backend,
     BadRequest,
+    BatchRow,
     Change,
     Config,
     Conflict,
     Forbidden,
     GanttError,
     NotFound,
-    Outcome,
     Role,
     Stale,
     StartError,
@@ -34,7 +34,7 @@ from gantt_tornado import (
     TooLarge,
     Unavailable,
     User,
-    Write,
+    WriteResult,
     make_app,
     routes,
 )
@@ -75,8 +75,8 @@ async def fill(backend: Backend) -> int:
     await backend.move(dig, before=roof, author=OFFICE)
     await backend.move(walls, after=dig, before=roof, author=OFFICE)
     links = [
-        Write("inserted", "a", {"source": dig, "target": walls, "type": "0"}),
-        Write("inserted", "b", {"source": walls, "target": roof, "type": "0"}),
+        BatchRow("inserted", "a", {"source": dig, "target": walls, "type": "0"}),
+        BatchRow("inserted", "b", {"source": walls, "target": roof, "type": "0"}),
     ]
     for result in await backend.batch("link", links, author=OFFICE):
         if isinstance(result, GanttError):
@@ -87,9 +87,9 @@ async def fill(backend: Backend) -> int:
 async def tidy(backend: Backend, id: int) -> str:
     """Delete a task and think better of it; what happened, for the log."""
     try:
-        outcome: Outcome = await backend.delete("task", id, author=OFFICE)
+        outcome: WriteResult = await backend.delete("task", id, author=OFFICE)
         for change in outcome.changes[-1:]:
-            outcome = await backend.undo(change.root, author=OFFICE)
+            outcome = await backend.undo(change.cause_seq, author=OFFICE)
         text = backend.item("task", id)["text"]
         return f"{text} is back with {len(outcome.changes)} changes"
     except Stale as error:

@@ -17,8 +17,7 @@ from gantt_tornado.errors import (
     TooLarge,
     Unavailable,
 )
-from gantt_tornado.model.change import Author, Outcome, Write
-from gantt_tornado.model.change import Committed as Change
+from gantt_tornado.model.change import Author, BatchRow, Change, WriteResult
 from gantt_tornado.model.user import Role, User
 from gantt_tornado.web.app import make_app, routes
 
@@ -27,13 +26,13 @@ __all__ = [
     "Author",
     "Backend",
     "BadRequest",
+    "BatchRow",
     "Change",
     "Config",
     "Conflict",
     "Forbidden",
     "GanttError",
     "NotFound",
-    "Outcome",
     "Role",
     "Stale",
     "StartError",
@@ -41,7 +40,7 @@ __all__ = [
     "TooLarge",
     "Unavailable",
     "User",
-    "Write",
+    "WriteResult",
     "make_app",
     "routes",
 ]

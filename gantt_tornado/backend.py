@@ -28,24 +28,24 @@ from gantt_tornado.errors import (
     Unavailable,
 )
 from gantt_tornado.live.callbacks import Callbacks, OnChange
-from gantt_tornado.live.hub import Audience, Event, Hub, Listener, framed
+from gantt_tornado.live.hub import Audience, Event, Hub, Listener, encode_event
 from gantt_tornado.live.inserts import NEW, Inserts
 from gantt_tornado.live.plan import Plan
-from gantt_tornado.live.positions import Acks
+from gantt_tornado.live.positions import Positions
 from gantt_tornado.live.resend import Resend
 from gantt_tornado.live.services import Services
-from gantt_tornado.live.snapshots import Loads
+from gantt_tornado.live.snapshots import Snapshots
 from gantt_tornado.live.touches import TOGETHER, Touches
 from gantt_tornado.model import protocol, text
-from gantt_tornado.model.change import ACTIONS, NOBODY, Author, Committed, Outcome, Write
+from gantt_tornado.model.change import ACTIONS, NOBODY, Author, BatchRow, Change, WriteResult
 from gantt_tornado.model.entities import (
     DEFAULT_PROJECT,
     ENTITIES,
     TASK,
-    Edit,
     Entity,
+    Patch,
+    entity_named,
     is_word,
-    known,
 )
 from gantt_tornado.model.user import User
 from gantt_tornado.store import demo
@@ -108,9 +108,9 @@ class Backend:
         self.authenticate = authenticate
         self.tokens = Tokens(self.config.tokens)
         self.services = Services()
-        self.acks = Acks()
+        self.positions = Positions()
         #: Sockets pass it a few at a time.
-        self.door = asyncio.Semaphore(AT_ONCE)
+        self.connection_slots = asyncio.Semaphore(AT_ONCE)
         #: Pages of the history that are made at once; each may hold some megabytes.
         self.history_readers = asyncio.Semaphore(AT_ONCE)
         self.connections: set[Connection] = set()
@@ -163,7 +163,7 @@ class Backend:
 
         self.plan = plan
         self.hub = Hub(plan, withheld=lambda *replay: self._inserts.replaying(*replay))
-        self.loads = Loads(plan)
+        self.snapshots = Snapshots(plan)
         touches = Touches()
         self._inserts = Inserts(plan, self.hub, touches, is_told)
         self._resend = Resend(plan, self.hub, self._inserts, touches, is_told)
@@ -195,13 +195,13 @@ class Backend:
         *,
         author: Author = NOBODY,
         request: str = "",
-    ) -> Outcome:
+    ) -> WriteResult:
         """Add an item: ``await backend.insert("task", {"text": "Dig", …})``.
 
         ``request`` names the request; the same again adds no second item.
         """
-        kind = known(entity)
-        with self._inserts.request(author.device, NEW, adds=True):
+        kind = entity_named(entity)
+        with self._inserts.request(author.client_id, NEW, adds=True):
             edit = await self._read(kind, fields)
             return await self._write(
                 lambda: self._store.insert(kind, edit, author, request=request)
@@ -214,10 +214,10 @@ class Backend:
         fields: Mapping[str, Any],
         *,
         author: Author = NOBODY,
-    ) -> Outcome:
+    ) -> WriteResult:
         """Change fields of an item. With ``_rev`` among them, only those that differ from
         the item as it was at that revision count, and are merged with what came since."""
-        return await self._update(known(entity), id, fields, author)
+        return await self._update(entity_named(entity), id, fields, author)
 
     async def _update(
         self,
@@ -226,10 +226,10 @@ class Backend:
         fields: Mapping[str, Any],
         author: Author,
         has_all: int | None = None,
-    ) -> Outcome:
+    ) -> WriteResult:
         """``has_all`` is the change as of which the writer has the whole plan, None for one
         who has what its fields say."""
-        with self._inserts.request(author.device, id):
+        with self._inserts.request(author.client_id, id):
             try:
                 edit = await self._read(kind, fields)
                 if has_all is not None:
@@ -251,16 +251,16 @@ class Backend:
         self._resend.refused(kind, id, author, fields)
         if isinstance(error, Stale):
             # All that its page has may be of another history.
-            only = Audience(listeners=self.hub.reloading(author.device))
+            only = Audience(listeners=self.hub.reloading(author.client_id))
             self.hub.publish(self._reload(only=only))
 
     def _reload(self, version: int = 0, only: Audience | None = None) -> list[Event]:
         """Tells pages to load again."""
         value = self.plan.reload_value()
         channels = [entity.channel for entity in ENTITIES.values()]
-        return [framed(each, value, self.plan.seq, 0, version, only) for each in channels]
+        return [encode_event(each, value, self.plan.seq, 0, version, only) for each in channels]
 
-    async def _read(self, kind: Entity, fields: Mapping[str, Any]) -> Edit:
+    async def _read(self, kind: Entity, fields: Mapping[str, Any]) -> Patch:
         return await _beside(fields, kind.read, fields, self._calendar, self._markup)
 
     async def move(
@@ -271,7 +271,7 @@ class Backend:
         before: int | None = None,
         after: int | None = None,
         author: Author = NOBODY,
-    ) -> Outcome:
+    ) -> WriteResult:
         """Put a task elsewhere: last below ``parent`` (0 is the top), above the task
         ``before`` or below the task ``after``, whose parent it then has.
 
@@ -299,50 +299,50 @@ class Backend:
             raise BadRequest(f"There is no place below {after} and above {before}.")
         return parents[0] if parents else None
 
-    async def delete(self, entity: str, id: int, *, author: Author = NOBODY) -> Outcome:
+    async def delete(self, entity: str, id: int, *, author: Author = NOBODY) -> WriteResult:
         """Delete an item with all that hangs on it. What is gone already is no error."""
-        kind = known(entity)
-        with self._inserts.request(author.device, id):
+        kind = entity_named(entity)
+        with self._inserts.request(author.client_id, id):
             return await self._write(lambda: self._store.delete(kind, id, author))
 
     async def batch(
-        self, entity: str, writes: Sequence[Write], *, author: Author = NOBODY
-    ) -> list[Outcome | GanttError]:
+        self, entity: str, writes: Sequence[BatchRow], *, author: Author = NOBODY
+    ) -> list[WriteResult | GanttError]:
         """Carry out many writes in one transaction, and tell them when all are answered.
 
         A row may point to another of the batch by the id that it has on the page. One
         that is refused harms no other: its error stands in the place of its outcome.
         The delete of a row that was never saved has the outcome with the id 0.
         """
-        kind = known(entity)
+        kind = entity_named(entity)
         most = self.config.max_rows_a_write
         if len(writes) > most:
             raise TooLarge(f"This is too much at once: {len(writes)} rows, and {most} may come.")
 
-        def run() -> list[Outcome | GanttError]:
+        def run() -> list[WriteResult | GanttError]:
             saved: dict[str, int] = {}
             return [self._carry_out(kind, write, author, saved) for write in writes]
 
         adds = any(write.action == "inserted" for write in writes)
-        with self._inserts.request(author.device, adds=adds):
+        with self._inserts.request(author.client_id, adds=adds):
             results = await self._write(run)
             for write, result in zip(writes, results, strict=True):
                 self._note(kind, write, result, author)
         return results
 
     def _note(
-        self, kind: Entity, write: Write, result: Outcome | GanttError, author: Author
+        self, kind: Entity, write: BatchRow, result: WriteResult | GanttError, author: Author
     ) -> None:
         """Note what became of one row of a batch."""
         row = NEW if write.action == "inserted" else protocol.number(write.id) or NEW
         error = result if isinstance(result, GanttError) else None
-        self._inserts.answered(author.device, row, error)
+        self._inserts.answered(author.client_id, row, error)
         if error is not None and row != NEW:
             self._refused(kind, row, author, write.fields, error)
 
     def _carry_out(
-        self, kind: Entity, write: Write, author: Author, saved: dict[str, int]
-    ) -> Outcome | GanttError:
+        self, kind: Entity, write: BatchRow, author: Author, saved: dict[str, int]
+    ) -> WriteResult | GanttError:
         """On the writer's thread."""
         ours = saved.get(write.id) or protocol.number(write.id) or 0
         named = {field: write.fields.get(field) for field in kind.references}
@@ -363,7 +363,7 @@ class Backend:
             # Its frames hold the list that it is put in.
             return error.with_traceback(None)
 
-    async def undo(self, seq: int, *, author: Author = NOBODY) -> Outcome:
+    async def undo(self, seq: int, *, author: Author = NOBODY) -> WriteResult:
         """Take back change ``seq``, merged with what came after it. A deleted task comes
         back with its subtree and links, under the old ids."""
         return await self._write(lambda: self._store.undo(seq, author))
@@ -379,7 +379,7 @@ class Backend:
 
     async def history(
         self, *, item: int | None = None, before: int | None = None, limit: int = 50
-    ) -> list[Committed]:
+    ) -> list[Change]:
         """Changes before number ``before``, newest first, of one item or of all."""
         last = self.plan.seq + 1 if before is None else before
         return await self._writer.submit(
@@ -398,7 +398,7 @@ class Backend:
         Raises:
             NotFound: there is none.
         """
-        encoded = self.plan.item(known(entity), id)
+        encoded = self.plan.item(entity_named(entity), id)
         if encoded is None:
             raise NotFound(f"There is no such {entity}.")
         item: dict[str, Any] = self._letters(encoded)
@@ -425,7 +425,7 @@ class Backend:
             encoded = orjson.dumps(value)
         except TypeError as error:
             raise BadRequest(f"The value of the event {name!r} is not JSON.") from error
-        event = framed(name, encoded)
+        event = encode_event(name, encoded)
         if any(self._untold):
             # What is committed is not published before its writer has been answered, and
             # this is to come behind it.
@@ -496,7 +496,7 @@ class Backend:
         except Exception:
             self._read_again()
 
-    def _apply(self, writes: list[Outcome], events: list[Event]) -> Iterator[None]:
+    def _apply(self, writes: list[WriteResult], events: list[Event]) -> Iterator[None]:
         """Bring the plan on by what was committed, and note what pages are to be told of it."""
         for outcome in writes:
             for change in outcome.changes:
@@ -541,7 +541,7 @@ class Backend:
                 return self._reload(self.plan.version)
         return []
 
-    def _events(self, change: Committed) -> list[Event]:
+    def _events(self, change: Change) -> list[Event]:
         entity = change.entity
         if change.action == "delete":
             values = [protocol.deleted_value(entity.name, change.id)]
@@ -552,7 +552,7 @@ class Backend:
             values.append(self.plan.move_value(change.id))
         return self._inserts.events(entity, change.id, values, change=change)
 
-    def _needs_move(self, change: Committed) -> bool:
+    def _needs_move(self, change: Change) -> bool:
         """Whether clients, who keep a row's place and add new ones last, must be told
         where it stands."""
         if not change.entity.ordered:
@@ -639,7 +639,7 @@ async def _beside(fields: Mapping[str, Any], read: Callable[..., T], *args: Any)
     return read(*args)
 
 
-def _writes(results: list[Any]) -> list[Outcome]:
+def _writes(results: list[Any]) -> list[WriteResult]:
     """Those of the writer's results that stand for writes; the others were reads."""
     flat = [each for result in results for each in (result if type(result) is list else (result,))]
-    return [result for result in flat if isinstance(result, Outcome)]
+    return [result for result in flat if isinstance(result, WriteResult)]

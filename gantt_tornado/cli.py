@@ -21,7 +21,7 @@ from gantt_tornado.config import ENVIRONMENT, Config, read_config
 from gantt_tornado.errors import StartError
 from gantt_tornado.web import redaction
 from gantt_tornado.web.app import http_limits, make_app
-from gantt_tornado.web.paced_listener import entrances, raise_limit
+from gantt_tornado.web.paced_listener import paced_listeners, raise_limit
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ async def serve(config: Config) -> None:
         raise
     limits = http_limits(config)
     server = httpserver.HTTPServer(make_app(backend), xheaders=config.trust_proxy, **limits)
-    sockets = entrances(sockets, config.idle_timeout)
+    sockets = paced_listeners(sockets, config.idle_timeout)
     server.add_sockets(sockets)
     port = sockets[0].getsockname()[1]
     print(f"gantt-tornado {__version__} serves http://{_host(config.address)}:{port}", flush=True)

@@ -64,7 +64,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from gantt_tornado.backend import Authenticate, Backend
 from gantt_tornado.config import Config
-from gantt_tornado.model.change import Committed
+from gantt_tornado.model.change import Change
 from gantt_tornado.web.app import make_app
 
 #: Seconds after which an event that was waited for counts as missing.
@@ -378,11 +378,11 @@ class Changes:
     """The changes that a backend has committed, read one by one in their order."""
 
     def __init__(self, backend: Backend) -> None:
-        self._changes: asyncio.Queue[Committed] = asyncio.Queue()
+        self._changes: asyncio.Queue[Change] = asyncio.Queue()
         self._read: list[str] = []
         self.end = backend.on_change(self._changes.put_nowait)
 
-    async def next(self, action: str = "") -> Committed:
+    async def next(self, action: str = "") -> Change:
         """The next change: one that was committed already, or else it is waited for.
 
         Raises:
@@ -393,7 +393,7 @@ class Changes:
         assert action in ("", change.action), f"{action} was expected, but this came: {change}"
         return change
 
-    async def until(self, is_meant: Callable[[Committed], object]) -> Committed:
+    async def until(self, is_meant: Callable[[Change], object]) -> Change:
         """The next change of which ``is_meant`` is true; those before it are dropped.
 
         Raises:
@@ -404,7 +404,7 @@ class Changes:
             if is_meant(change):
                 return change
 
-    async def _next(self, wanted: str) -> Committed:
+    async def _next(self, wanted: str) -> Change:
         try:
             change = await asyncio.wait_for(self._changes.get(), PATIENCE)
         except TimeoutError:

@@ -12,7 +12,7 @@ import orjson
 from hypothesis import settings
 
 from gantt_tornado.live.plan import Plan
-from gantt_tornado.model.change import NOBODY, Author, Outcome
+from gantt_tornado.model.change import NOBODY, Author, WriteResult
 from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.store.database import Database
@@ -73,29 +73,29 @@ class Driven:
         self.store = Store(self.database, self.calendar)
         self.plan = Plan.of(self.store.read())
 
-    def write(self, run: Callable[[], Outcome]) -> Outcome:
+    def write(self, run: Callable[[], WriteResult]) -> WriteResult:
         with self.database.peewee.atomic("IMMEDIATE"):
             outcome = run()
         for change in outcome.changes:
             self.plan.apply(change)
         return outcome
 
-    def insert(self, entity: str, fields: dict[str, Any], author: Author = NOBODY) -> Outcome:
+    def insert(self, entity: str, fields: dict[str, Any], author: Author = NOBODY) -> WriteResult:
         kind = ENTITIES[entity]
         edit = kind.read(fields, self.calendar)
         return self.write(lambda: self.store.insert(kind, edit, author))
 
     def update(
         self, entity: str, id: int, fields: dict[str, Any], author: Author = NOBODY
-    ) -> Outcome:
+    ) -> WriteResult:
         kind = ENTITIES[entity]
         edit = kind.read(fields, self.calendar)
         return self.write(lambda: self.store.update(kind, id, edit, author))
 
-    def delete(self, entity: str, id: int, author: Author = NOBODY) -> Outcome:
+    def delete(self, entity: str, id: int, author: Author = NOBODY) -> WriteResult:
         return self.write(lambda: self.store.delete(ENTITIES[entity], id, author))
 
-    def undo(self, seq: int, author: Author = NOBODY) -> Outcome:
+    def undo(self, seq: int, author: Author = NOBODY) -> WriteResult:
         return self.write(lambda: self.store.undo(seq, author))
 
     def prune(self, keep: int, clock: int = 0, longest: int = 1 << 50) -> int:
@@ -157,6 +157,6 @@ def number_of(position: str) -> int:
     return int(position.partition("-")[0])
 
 
-def value(outcome: Outcome) -> dict[str, Any]:
+def value(outcome: WriteResult) -> dict[str, Any]:
     item: dict[str, Any] = orjson.loads(outcome.item)
     return item

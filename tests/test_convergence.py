@@ -1,7 +1,7 @@
 """After any interleaving, all who stay connected end equal to the store.
 
 The real store, journal, plan, hub and resending, driven by models of the stock client with
-its sharp edges (section 4 of the wire contract), on a clock that the test turns. Latency,
+its sharp edges (docs/protocol.md), on a clock that the test turns. Latency,
 drops, reconnects and restarts come from hypothesis.
 """
 

@@ -21,7 +21,7 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
 from gantt_tornado.errors import Conflict, GanttError, StartError, Unavailable
 from gantt_tornado.live.plan import Plan
-from gantt_tornado.model.change import Committed
+from gantt_tornado.model.change import Change
 from gantt_tornado.model.entities import TASK
 from gantt_tornado.store.database import Database
 from gantt_tornado.store.items import Store
@@ -129,7 +129,7 @@ def test_a_full_disk_inside_a_batch_leaves_nothing_half_written(path: Path) -> N
 def test_a_full_disk_inside_a_batch_never_answers_what_is_not_stored(path: Path) -> None:
     async def scene() -> tuple[list[Any], list[Any]]:
         async with serving(path) as backend:
-            told: list[Committed] = []
+            told: list[Change] = []
             backend.on_change(told.append)
             await fill(backend)
             results = await together(backend, *[LARGE, SMALL] * 20)
@@ -341,7 +341,7 @@ def test_a_row_that_is_no_json_stops_the_start_in_one_line(path: Path) -> None:
 def test_a_caller_that_hung_up_has_its_row_stored_and_told(path: Path) -> None:
     async def scene() -> None:
         async with serving(path) as backend:
-            told: list[Committed] = []
+            told: list[Change] = []
             backend.on_change(told.append)
             release = await held(backend)
             caller = asyncio.ensure_future(backend.insert("task", SMALL))

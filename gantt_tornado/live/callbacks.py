@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from gantt_tornado.model.change import Committed
+from gantt_tornado.model.change import Change
 
 log = logging.getLogger(__name__)
 
 #: Called with each change; what can be awaited in what it returns is awaited.
-OnChange = Callable[[Committed], object]
+OnChange = Callable[[Change], object]
 
 #: Seconds that ``async`` callbacks have to end when the plan is closed.
 GRACE: Final = 5.0
@@ -44,7 +44,7 @@ class Callbacks:
 
         return remove
 
-    def call(self, change: Committed) -> None:
+    def call(self, change: Change) -> None:
         """Tell all of them. Never raises, and waits for none."""
         # One may end itself or another meanwhile.
         for callback in list(self._callbacks):
@@ -70,7 +70,7 @@ class _Callback:
         self._waiting: deque[Awaitable[object]] = deque()
         self._runs = False
 
-    def call(self, change: Committed) -> bool:
+    def call(self, change: Change) -> bool:
         """Returns whether :meth:`run` has to be started."""
         try:
             result = self._function(change)

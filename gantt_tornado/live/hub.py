@@ -125,7 +125,7 @@ class Event:
         return self.only is None or listener in self.only
 
 
-def framed(
+def encode_event(
     channel: str,
     value: bytes,
     seq: int = 0,
@@ -144,7 +144,7 @@ class _Subscriptions:
 
     channels: frozenset[str] = frozenset()
     #: Channel → the plan's version when it joined; nothing up to there is sent again.
-    had: dict[str, int] = field(default_factory=dict)
+    joined_at: dict[str, int] = field(default_factory=dict)
 
 
 class Hub:
@@ -169,10 +169,10 @@ class Hub:
         self._listeners: dict[Listener, _Subscriptions] = {}
         # Those who listen to the same, as long as nobody comes or goes. Their senders, not
         # they themselves: among thousands, each object more that is looked at costs.
-        self._alike: dict[tuple[frozenset[str], tuple[bool, ...]], list[Send]] | None = None
+        self._groups_of_all: dict[tuple[frozenset[str], tuple[bool, ...]], list[Send]] | None = None
         self._pending: list[Event] = []
         # Buffers on their way, in the order in which each listener must have them.
-        self._parcels: deque[tuple[bytes, list[Send]]] = deque()
+        self._outgoing: deque[tuple[bytes, list[Send]]] = deque()
         # (channel, since, without, reloads) → what was missed, as of one version of the plan.
         self._replays: dict[tuple[str, int, frozenset[int], bool], bytes | list[Missed]] = {}
         self._replayed = -1
@@ -191,9 +191,9 @@ class Hub:
         The plan is read and the channel joined in one step, so that no change falls
         between the two.
         """
-        if self._parcels:
+        if self._outgoing:
             # Else they would come behind a replay that is newer.
-            self._hurry(listener.send)
+            self._flush_to(listener.send)
         missing = None
         if since is None:
             since = missing = listener.known(channel)
@@ -208,8 +208,8 @@ class Hub:
         subscriptions = self._listeners.setdefault(listener, _Subscriptions())
         channels = subscriptions.channels | {channel}
         subscriptions.channels = _one(channels) if len(channels) <= FEW else channels
-        self._alike = None
-        subscriptions.had[channel] = self._joined = self._plan.version
+        self._groups_of_all = None
+        subscriptions.joined_at[channel] = self._joined = self._plan.version
 
     def replayed(self, seq: int) -> bool:
         """Whether change ``seq`` was in a replay that somebody may still be drawing."""
@@ -229,15 +229,15 @@ class Hub:
         if subscriptions is None:
             return
         subscriptions.channels -= {channel}
-        subscriptions.had.pop(channel, None)
-        self._alike = None
+        subscriptions.joined_at.pop(channel, None)
+        self._groups_of_all = None
         if not subscriptions.channels:
             del self._listeners[listener]
 
     def leave(self, listener: Listener) -> None:
         """Forget a connection that has ended."""
         self._listeners.pop(listener, None)
-        self._alike = None
+        self._groups_of_all = None
 
     def is_listening(self, tab: str) -> bool:
         """Whether a page has a socket."""
@@ -276,7 +276,7 @@ class Hub:
     def ask(self) -> None:
         """Ask every listener whether what it was sent has arrived, as soon as nothing is
         collected that would come behind the question."""
-        if self._pending or self._parcels:
+        if self._pending or self._outgoing:
             self._asking = True
             return
         self._asking = False
@@ -288,7 +288,7 @@ class Hub:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._pending or self._parcels:
+        while self._pending or self._outgoing:
             self._write()
             self._send_some()
 
@@ -305,9 +305,9 @@ class Hub:
     def _write(self) -> None:
         events = self._next_window()
         if len(events) > CROWDED:
-            events = reduced(events)
-        under_way = bool(self._parcels)
-        self._parcels.extend(self._addressed(events))
+            events = coalesce(events)
+        under_way = bool(self._outgoing)
+        self._outgoing.extend(self._addressed(events))
         if not under_way:
             self._send_slices()
 
@@ -329,11 +329,14 @@ class Hub:
             # Somebody joined after some of the events had been collected.
             for listener, subscriptions in self._listeners.items():
                 own = [event for event in events if event.is_for(listener)]
-                yield joined(own, subscriptions.channels, subscriptions.had), [listener.send]
+                yield (
+                    frames_for(own, subscriptions.channels, subscriptions.joined_at),
+                    [listener.send],
+                )
             return
         # Most pages are told the same, so one buffer serves them all.
         for told, channels, senders in self._groups(events):
-            if buffer := joined(told, channels, {}):
+            if buffer := frames_for(told, channels, {}):
                 for at in range(0, len(senders), SLICE):
                     yield buffer, senders[at : at + SLICE]
 
@@ -343,9 +346,9 @@ class Hub:
         """Which events go to whom, by channels."""
         audiences = [each for event in events for each in (event.only, event.but) if each]
         if not audiences:
-            if self._alike is None:
-                self._alike = self._group(lambda _: ())
-            for (channels, _), senders in self._alike.items():
+            if self._groups_of_all is None:
+                self._groups_of_all = self._group(lambda _: ())
+            for (channels, _), senders in self._groups_of_all.items():
                 yield events, channels, senders
             return
         everybody = tuple([event.only is None for event in events])
@@ -371,15 +374,15 @@ class Hub:
     def _send_slices(self) -> None:
         """Send a slice; others have the loop before the next."""
         self._send_some()
-        if self._parcels:
+        if self._outgoing:
             asyncio.get_running_loop().call_soon(self._send_slices)
         elif self._asking:
             self.ask()
 
     def _send_some(self) -> None:
         enough = time.perf_counter() + LONGEST
-        while self._parcels:
-            buffer, senders = self._parcels.popleft()
+        while self._outgoing:
+            buffer, senders = self._outgoing.popleft()
             for send in senders:
                 try:
                     send(buffer)
@@ -399,9 +402,9 @@ class Hub:
         for listener in [each for each in self._listeners if send in (each.send, each.replay)]:
             self.leave(listener)
 
-    def _hurry(self, send: Send) -> None:
+    def _flush_to(self, send: Send) -> None:
         """Send one listener at once what is on its way to it."""
-        for buffer, senders in self._parcels:
+        for buffer, senders in self._outgoing:
             if send in senders:
                 senders.remove(send)
                 self._try(send, buffer)
@@ -438,7 +441,7 @@ def sliced(channel: str, missed: Iterable[Missed]) -> Iterator[bytes]:
     size = 0
     for snapshot in missed:
         for value in snapshot.values():
-            frames.append(framed(channel, value).frame)
+            frames.append(encode_event(channel, value).frame)
             size += len(frames[-1])
         if size >= REPLAYED_AT_ONCE:
             yield b"".join(frames)
@@ -453,18 +456,21 @@ def _one(channels: frozenset[str]) -> frozenset[str]:
     return channels
 
 
-def joined(events: list[Event], channels: frozenset[str], had: Mapping[str, int]) -> bytes:
-    """The frames of those events that a listener of these channels has not had."""
+def frames_for(
+    events: list[Event], channels: frozenset[str], joined_at: Mapping[str, int]
+) -> bytes:
+    """The frames of those events that a listener of these channels has not joined_at."""
     return b"".join(
         [
             event.frame
             for event in events
-            if event.channel in channels and not 0 < event.version <= had.get(event.channel, 0)
+            if event.channel in channels
+            and not 0 < event.version <= joined_at.get(event.channel, 0)
         ]
     )
 
 
-def reduced(events: list[Event]) -> list[Event]:
+def coalesce(events: list[Event]) -> list[Event]:
     """Without those updates that a later update of the same item repeats.
 
     Only runs of plain updates are thinned: an add, a move or a delete between two of

@@ -25,11 +25,11 @@ from typing import Final
 
 from gantt_tornado.errors import is_gone
 from gantt_tornado.live.delayed import Delayed
-from gantt_tornado.live.hub import Audience, Event, Hub, Listener, framed
+from gantt_tornado.live.hub import Audience, Event, Hub, Listener, encode_event
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.live.touches import Touches
 from gantt_tornado.model import protocol
-from gantt_tornado.model.change import Committed
+from gantt_tornado.model.change import Change
 from gantt_tornado.model.entities import LINK, TASK, Entity
 
 #: Seconds after which an answer has arrived, and the page has done what follows from it.
@@ -201,7 +201,7 @@ class Inserts:
         id: int,
         values: Sequence[bytes],
         *,
-        change: Committed | None = None,
+        change: Change | None = None,
         only: Audience | None = None,
     ) -> list[Event]:
         """The events of an item for all who can be told of it now.
@@ -212,14 +212,15 @@ class Inserts:
             only: the only ones who are told, None for everybody.
         """
         if entity is TASK and only is None and (change is None or change.action == "add"):
-            self._note(id, change.author.device if change else "")
+            self._note(id, change.author.client_id if change else "")
         if change is not None and change.id == change.seq:
             self.withhold(change)
         but = self._without(entity, id) if self._held else None
         seq = change.seq if change else 0
         updates = id if change and change.action == "update" else 0
         events = [
-            framed(entity.channel, value, seq, 0, self._plan.version, only, but) for value in values
+            encode_event(entity.channel, value, seq, 0, self._plan.version, only, but)
+            for value in values
         ]
         if updates:
             events[0] = replace(events[0], updates=updates)
@@ -236,19 +237,19 @@ class Inserts:
 
     # What is withheld.
 
-    def withhold(self, change: Committed) -> None:
+    def withhold(self, change: Change) -> None:
         """Withhold a new item from the page that has posted it."""
         entity, author = change.entity, change.author
-        if author.device:
-            tab = frozenset((author.device,))
+        if author.client_id:
+            tab = frozenset((author.client_id,))
             self._hold(self._arrived, change, Audience(tabs=tab))
         if entity is LINK and author.user:
             # A page that does not send its Remote-Device may have a tab all the same.
-            own = self._hub.sockets(author.user, with_tab=not author.device)
+            own = self._hub.sockets(author.user, with_tab=not author.client_id)
             if own:
                 self._hold(self._late, change, Audience(listeners=own))
 
-    def _hold(self, until: Delayed[int, _Withheld], change: Committed, audience: Audience) -> None:
+    def _hold(self, until: Delayed[int, _Withheld], change: Change, audience: Audience) -> None:
         withheld = _Withheld(audience, {change.id: (change.entity, change.seq)})
         self._held.setdefault(change.id, []).append(withheld)
         until.put(change.id, withheld)

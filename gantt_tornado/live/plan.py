@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 
 from gantt_tornado.model import protocol
-from gantt_tornado.model.change import Committed, Touched
+from gantt_tornado.model.change import Change, Touched
 from gantt_tornado.model.entities import ENTITIES, TASK, Entity
 from gantt_tornado.model.marks import FOREIGN, Marks, Position
 from gantt_tornado.model.stored_plan import StoredPlan
@@ -342,7 +342,7 @@ class Plan:
         vars(self).update(vars(other))
         self.version = version
 
-    def apply(self, change: Committed) -> None:
+    def apply(self, change: Change) -> None:
         """Bring the state on by one change. They must come in the order of ``seq``."""
         self.version += 1
         before = self._touched.pop(change.id, None)
@@ -381,7 +381,7 @@ class Plan:
             for new in pointed:
                 self._hanging.setdefault(new, {})[id] = entity
 
-    def _apply_task(self, tasks: Sequence, change: Committed) -> None:
+    def _apply_task(self, tasks: Sequence, change: Change) -> None:
         place = (change.parent, change.sortorder)
         if self._tree.place.get(change.id) == place:
             tasks.replace(change.id, change.wire)

@@ -42,7 +42,7 @@ class _Page:
     arrived: dict[str, Position] = field(default_factory=dict)
 
 
-class Acks:
+class Positions:
     """The last change that arrived, by page and channel."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from gantt_tornado.live.hub import Hub
 from gantt_tornado.live.inserts import Inserts
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.live.touches import Touches
-from gantt_tornado.model.change import Author, Outcome
+from gantt_tornado.model.change import Author, WriteResult
 from gantt_tornado.model.entities import TASK, Entity, is_name
 
 #: Seconds from the last touch of an item to its resending.
@@ -70,7 +70,7 @@ class Resend:
         # A branch that is deleted can have been left by thousands.
         self._due: Delayed[int, _Due] = Delayed(delay, self._resend, is_told)
 
-    def written(self, outcome: Outcome) -> Iterator[None]:
+    def written(self, outcome: WriteResult) -> Iterator[None]:
         """A write has been answered and told. In steps, for it may have thousands of rows."""
         for change in outcome.changes:
             yield
@@ -79,7 +79,7 @@ class Resend:
                     self._left(change.id, change.fields[pointer][0])
             # Whoever adds counts as unknown: a page that was adding a row itself just
             # then has put this one off, and would miss its first edit.
-            writer = "" if change.action == "add" else change.author.device
+            writer = "" if change.action == "add" else change.author.client_id
             # The client draws a replay over an edit that was begun just then.
             drawn_over = self._hub.replayed(change.previous)
             self.touch(change.entity, change.id, writer, disputed=drawn_over)
@@ -88,7 +88,7 @@ class Resend:
         if outcome.differs or outcome.gone:
             self._dispute(outcome.entity, outcome.id, outcome.author, outcome.dropped)
         elif not outcome.changes and self._plan.knows(outcome.entity, outcome.id):
-            self.touch(outcome.entity, outcome.id, outcome.author.device)
+            self.touch(outcome.entity, outcome.id, outcome.author.client_id)
         self._gather([each.id for each in outcome.changes if each.action == "delete"])
 
     def refused(self, entity: Entity, id: int, author: Author, sent: Mapping[str, Any]) -> None:
@@ -104,7 +104,7 @@ class Resend:
 
     def _dispute(self, entity: Entity, id: int, author: Author, shown: Mapping[str, Any]) -> None:
         """A page shows something else of an item than what is stored."""
-        self.touch(entity, id, author.device, disputed=True)
+        self.touch(entity, id, author.client_id, disputed=True)
         parent = shown.get("parent")
         if (
             entity is TASK

@@ -1,6 +1,6 @@
 """Remote calls: what a page may call as ``remote.api.service.method()``.
 
-Serves the handshake's ``api`` and ``data`` and the ``call`` frames of section 1.
+Serves the handshake's ``api`` and ``data`` and the ``call`` frames of docs/protocol.md.
 """
 
 from __future__ import annotations

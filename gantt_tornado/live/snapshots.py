@@ -19,7 +19,7 @@ LEVEL: Final = 1
 _GZIP: Final = zlib.MAX_WBITS | 16
 
 
-class Loads:
+class Snapshots:
     """The last compressed loads of a plan: one with assignments, one without."""
 
     def __init__(self, plan: Plan) -> None:

@@ -17,13 +17,13 @@ class Author:
     """Who writes: a user, and the page (``Remote-Device``) where it is known."""
 
     user: str
-    device: str = ""
+    client_id: str = ""
 
     def is_other_than(self, author: Author) -> bool:
         """Whether two changes are of different people, or of one at different pages."""
         if self.user != author.user:
             return True
-        return bool(self.device and author.device) and self.device != author.device
+        return bool(self.client_id and author.client_id) and self.client_id != author.client_id
 
 
 #: For what a program writes on its own.
@@ -31,11 +31,11 @@ NOBODY: Final = Author("")
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class Change:
     """One change as the journal holds it, with the item as it is after it.
 
-    ``root`` is the change that was asked for: its own ``seq``, but for what a delete
-    took with it. ``seen`` is the ``_rev`` that the item had on the writer's screen, 0
+    ``cause_seq`` is the change that was asked for: its own ``seq``, but for what a delete
+    took with it. ``base_rev`` is the ``_rev`` that the item had on the writer's screen, 0
     where it is unknown, and ``previous`` its revision before. ``item`` is the item's
     JSON and ``wire`` the same as clients get it, both empty for a delete; ``parent`` and
     ``sortorder`` say where a task stands. ``at`` is in milliseconds since 1970. ``dropped``
@@ -44,7 +44,7 @@ class Committed:
     """
 
     seq: int
-    root: int
+    cause_seq: int
     project: str
     entity: Entity
     id: int
@@ -52,7 +52,7 @@ class Committed:
     author: Author
     at: int
     recorded: Diff | str
-    seen: int = 0
+    base_rev: int = 0
     previous: int = 0
     item: bytes = b""
     parent: int = 0
@@ -80,7 +80,7 @@ class Committed:
     @property
     def makes_room(self) -> bool:
         """Whether it only gave a row another key, in its old place, for the sake of another."""
-        return made_room(self.action, self.root, self.seq)
+        return made_room(self.action, self.cause_seq, self.seq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +102,13 @@ class Touched:
         return self.seq > seq or (self.resent and self.seq == seq)
 
 
-def made_room(action: str, root: int, seq: int) -> bool:
+def made_room(action: str, cause_seq: int, seq: int) -> bool:
     # A delete takes others with it; nothing else has a change that was not asked for.
-    return action == "update" and root != seq
+    return action == "update" and cause_seq != seq
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class WriteResult:
     """What became of one write.
 
     ``item`` is the item's JSON now, and ``wire`` the same as clients get it, in which text
@@ -120,7 +120,7 @@ class Outcome:
     entity: Entity
     id: int
     author: Author
-    changes: tuple[Committed, ...]
+    changes: tuple[Change, ...]
     item: bytes = b""
     differs: bool = False
     wire: bytes = b""
@@ -138,7 +138,7 @@ ACTIONS: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class BatchRow:
     """One row of a batch: one of :data:`ACTIONS`, the id that the row has on the page, and
     its fields."""
 

@@ -233,7 +233,7 @@ class BaselineFields(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class Patch:
     """What a writer sent for one item, read and checked.
 
     ``rev`` is the item's ``_rev`` as the writer had it, ``mark`` its ``_mark`` where it came
@@ -268,7 +268,7 @@ class Entity:
     #: Its items stand in an order among the children of one parent.
     ordered: bool = False
 
-    def read(self, sent: Mapping[str, Any], calendar: Calendar, markup: bool = False) -> Edit:
+    def read(self, sent: Mapping[str, Any], calendar: Calendar, markup: bool = False) -> Patch:
         """Check what a writer sent. No field is required here.
 
         ``markup`` tells that text is HTML, which is cleaned; else it is kept to the letter.
@@ -297,7 +297,7 @@ class Entity:
             if value is not None or key not in merge.DATES
         }
         target = _target(sent.get("target")) if self.ordered else ""
-        return Edit(values, _rev(sent.get("_rev")), target, sent.get("_mark"))
+        return Patch(values, _rev(sent.get("_rev")), target, sent.get("_mark"))
 
     def sound(self, state: State, calendar: Calendar) -> State:
         """A stored item without what no writer may send any more, and a page could not draw:
@@ -437,7 +437,7 @@ TASK: Final = ENTITIES["task"]
 LINK: Final = ENTITIES["link"]
 
 
-def known(name: str) -> Entity:
+def entity_named(name: str) -> Entity:
     """The entity of that name.
 
     Raises:

@@ -1,6 +1,6 @@
 """The wire vocabulary of the live updates, pure: frames in, frames out.
 
-Serves sections 1 and 2 of the wire contract. Values that hold an item are built from
+Serves docs/protocol.md, "Socket". Values that hold an item are built from
 bytes that are encoded once: the item stands twice in each event, under the key that
 the released clients read (``task``, ``link``, …) and under ``event``, which the first
 edition of the documentation names.

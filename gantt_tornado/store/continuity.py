@@ -21,7 +21,7 @@ from gantt_tornado.model import marks
 from gantt_tornado.model.marks import Position
 from gantt_tornado.store.database import ANY, Compile, Database
 from gantt_tornado.store.journal import Journal
-from gantt_tornado.store.tables import MODELS, Change, Counter
+from gantt_tornado.store.tables import MODELS, Counter, JournalLine
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ SUFFIX: Final = ".position"
 
 def _renewals(compile: Compile) -> list[tuple[str, int]]:
     """SQL that gives all of a table one mark, and how often the mark stands in it."""
-    change = Change.update({Change.mark: ANY, Change.previous_mark: ANY})
+    change = JournalLine.update({JournalLine.mark: ANY, JournalLine.previous_mark: ANY})
     items = [(compile(each.update({each.mark: ANY})), 1) for each in MODELS.values()]
     return [*items, (compile(change), 2), (compile(Counter.update({Counter.mark: ANY})), 1)]
 

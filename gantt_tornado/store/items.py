@@ -24,9 +24,9 @@ from peewee import fn
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, Stale, TooLarge
 from gantt_tornado.model import cycles, dates, fractional_index, marks, merge, text
 from gantt_tornado.model.ancestors import Ancestors
-from gantt_tornado.model.change import Author, Committed, Outcome
+from gantt_tornado.model.change import Author, Change, WriteResult
 from gantt_tornado.model.dates import Calendar
-from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, LINK, TASK, Edit, Entity, State
+from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, LINK, TASK, Entity, Patch, State
 from gantt_tornado.model.merge import Diff
 from gantt_tornado.model.protocol import parse_target
 from gantt_tornado.model.stored_plan import StoredPlan
@@ -183,11 +183,11 @@ class Store:
     def insert(
         self,
         entity: Entity,
-        edit: Edit,
+        edit: Patch,
         author: Author,
         project: str = DEFAULT_PROJECT,
         request: str = "",
-    ) -> Outcome:
+    ) -> WriteResult:
         """Add an item. The same ``request`` again, whose answer was lost, adds no second.
 
         Raises:
@@ -225,9 +225,11 @@ class Store:
         )
         differs = _differs(edit, state)
         changes = (*room, change)
-        return Outcome(entity, change.id, author, changes, change.item, differs, wire=change.wire)
+        return WriteResult(
+            entity, change.id, author, changes, change.item, differs, wire=change.wire
+        )
 
-    def _inserted(self, entity: Entity, project: str, id: int, author: Author) -> Outcome:
+    def _inserted(self, entity: Entity, project: str, id: int, author: Author) -> WriteResult:
         """The outcome of an insert that has been made already."""
         try:
             row, gone = self._find(entity, project, id), False
@@ -237,11 +239,11 @@ class Store:
             state = {name: new for name, (_, new) in added.fields.items()} if added else {}
             row, gone = Row(id, id, self.journal.mark(id) or 0, state), True
         item = self.encode(entity, row)
-        return Outcome(entity, id, author, (), item, wire=self.wire(item), gone=gone)
+        return WriteResult(entity, id, author, (), item, wire=self.wire(item), gone=gone)
 
     def _insert_gone(
         self, entity: Entity, project: str, state: State, author: Author, request: str
-    ) -> Outcome:
+    ) -> WriteResult:
         """Add an item and delete it, as if it had come just before what took it away."""
         added = self._save(
             entity, project, None, state, merge.diff({}, state), author, request=request
@@ -249,7 +251,9 @@ class Store:
         row = Row(added.id, added.seq, added.mark, state)
         deleted = self._remove([(entity, row)], project, author)
         changes = (added, *deleted.changes)
-        return Outcome(entity, added.id, author, changes, added.item, wire=added.wire, gone=True)
+        return WriteResult(
+            entity, added.id, author, changes, added.item, wire=added.wire, gone=True
+        )
 
     def _nearest(self, project: str, task: int | str) -> int | str:
         """A task, or where it was deleted, the nearest that is left of those above it."""
@@ -264,10 +268,10 @@ class Store:
         self,
         entity: Entity,
         id: int,
-        edit: Edit,
+        edit: Patch,
         author: Author,
         project: str = DEFAULT_PROJECT,
-    ) -> Outcome:
+    ) -> WriteResult:
         """Merge what a writer changed into an item as it is now. What has become impossible
         only because others were faster is dropped.
 
@@ -279,7 +283,7 @@ class Store:
         self._spend(1)
         row = self._find(entity, project, id)
         sent = edit
-        if edit.rev is None and author.device and self.journal.added_on(id, author.device):
+        if edit.rev is None and author.client_id and self.journal.added_on(id, author.client_id):
             # The client skips the echo of its own new row, and with it the first _rev.
             edit = replace(edit, rev=id)
         later = self._later(row, edit, author)
@@ -302,13 +306,13 @@ class Store:
         )
         if not diff and not dropped:
             item = self.encode(entity, row)
-            return Outcome(entity, id, author, (), item, differs, wire=self.wire(item))
+            return WriteResult(entity, id, author, (), item, differs, wire=self.wire(item))
         change = self._save(
-            entity, project, row, state, diff, author, seen=edit.rev or 0, dropped=dropped
+            entity, project, row, state, diff, author, base_rev=edit.rev or 0, dropped=dropped
         )
         differs = differs or bool(dropped)
         changes = (*room, change)
-        return Outcome(entity, id, author, changes, change.item, differs, change.wire, dropped)
+        return WriteResult(entity, id, author, changes, change.item, differs, change.wire, dropped)
 
     def _drop_overtaken(
         self,
@@ -334,15 +338,15 @@ class Store:
 
     def delete(
         self, entity: Entity, id: int, author: Author, project: str = DEFAULT_PROJECT
-    ) -> Outcome:
+    ) -> WriteResult:
         """Delete an item and all that hangs on it; what is gone already stays gone."""
         try:
             row = self._find(entity, project, id)
         except NotFound:
-            return Outcome(entity, id, author, ())
+            return WriteResult(entity, id, author, ())
         return self._remove(self._dependents(entity, project, row), project, author)
 
-    def undo(self, seq: int, author: Author, project: str = DEFAULT_PROJECT) -> Outcome:
+    def undo(self, seq: int, author: Author, project: str = DEFAULT_PROJECT) -> WriteResult:
         """Apply the inverse of a change as a new change, merged with what came after.
 
         Raises:
@@ -360,7 +364,7 @@ class Store:
             return self._undo_add(change, author)
         return self._undo_delete(change, author)
 
-    def _undo_update(self, change: Committed, author: Author) -> Outcome:
+    def _undo_update(self, change: Change, author: Author) -> WriteResult:
         entity, project = change.entity, change.project
         try:
             row = self._find(entity, project, change.id)
@@ -387,15 +391,15 @@ class Store:
         diff = merge.diff(row.state, state)
         if not diff:
             item = self.encode(entity, row)
-            return Outcome(entity, row.id, author, (), item, wire=self.wire(item))
+            return WriteResult(entity, row.id, author, (), item, wire=self.wire(item))
         saved = self._save(entity, project, row, state, diff, author)
-        return Outcome(entity, row.id, author, (saved,), saved.item, wire=saved.wire)
+        return WriteResult(entity, row.id, author, (saved,), saved.item, wire=saved.wire)
 
-    def _undo_add(self, change: Committed, author: Author) -> Outcome:
+    def _undo_add(self, change: Change, author: Author) -> WriteResult:
         try:
             row = self._find(change.entity, change.project, change.id)
         except NotFound:
-            return Outcome(change.entity, change.id, author, ())
+            return WriteResult(change.entity, change.id, author, ())
         doomed = self._dependents(change.entity, change.project, row)
         for entity, gone in doomed:
             for other in self.journal.authors_since(gone.id, change.seq):
@@ -404,10 +408,10 @@ class Store:
                     raise Conflict(f"{who} has worked on this {entity.name} since.")
         return self._remove(doomed, change.project, author)
 
-    def _undo_delete(self, change: Committed, author: Author) -> Outcome:
+    def _undo_delete(self, change: Change, author: Author) -> WriteResult:
         """Bring back what a delete took, under the old ids: what it was asked for must
         find its place, of the rest what cannot is left out."""
-        asked = self.journal.line(change.project, change.root)
+        asked = self.journal.line(change.project, change.cause_seq)
         if asked is None:
             raise NotFound("This change is not in the journal (any more).")
         self._spend(1 + self.journal.taken(change.project, asked.seq))
@@ -416,7 +420,7 @@ class Store:
             self._check_link(asked.id, state, author)
         saved = [self._restore(asked, author, set())]
         restored = {asked.id}
-        links: list[Committed] = []
+        links: list[Change] = []
         for each in self.journal.group(change.project, asked.seq):
             if each.entity is LINK:
                 links.append(each)
@@ -430,15 +434,15 @@ class Store:
                 with contextlib.suppress(Conflict):
                     saved.append(self._restore(each, author, restored))
         back = saved[0]
-        return Outcome(asked.entity, asked.id, author, tuple(saved), back.item, wire=back.wire)
+        return WriteResult(asked.entity, asked.id, author, tuple(saved), back.item, wire=back.wire)
 
-    def _closing(self, project: str, links: list[Committed]) -> set[int]:
+    def _closing(self, project: str, links: list[Change]) -> set[int]:
         """The places of those links that would close a circle now."""
         present = self._execute(self._sql.ends, (project,)).fetchall()
         ends = [(each.fields["source"][0], each.fields["target"][0]) for each in links]
         return cycles.closing(present, ends, lambda: self._spend(1 / LOOKED_AT))
 
-    def _restore(self, gone: Committed, author: Author, restored: Container[int]) -> Committed:
+    def _restore(self, gone: Change, author: Author, restored: Container[int]) -> Change:
         """Save a deleted item anew.
 
         Nothing can have come below a task while it was not there, so it closes no circle;
@@ -707,7 +711,7 @@ class Store:
 
     def _make_room(
         self, entity: Entity, project: str, row: Row | None, state: State, author: Author
-    ) -> list[Committed]:
+    ) -> list[Change]:
         """Space neighbours anew where a row would get a long key, and give it a short one.
 
         Their changes belong to its own, which has to be recorded next.
@@ -734,9 +738,9 @@ class Store:
             )
         state["sortorder"] = keys.pop(len(above))
         moved = [(id, old, new) for (old, id), new in zip(rows, keys, strict=True) if old != new]
-        root = self.journal.seq() + len(moved) + 1
+        cause_seq = self.journal.seq() + len(moved) + 1
         olds = [low or "", *(old for old, _ in rows), high or _END]
-        self.journal.space(project, root, state["parent"], olds, [olds[0], *keys, olds[-1]])
+        self.journal.space(project, cause_seq, state["parent"], olds, [olds[0], *keys, olds[-1]])
         # No two may have one key, nor change their places on the way.
         down = [each for each in moved if each[2] < each[1]]
         up = [each for each in reversed(moved) if each[2] > each[1]]
@@ -746,7 +750,9 @@ class Store:
             found = self._find(TASK, project, id)
             diff = {"sortorder": [old, new]}
             spaced = {**found.state, "sortorder": new}
-            changes.append(self._save(TASK, project, found, spaced, diff, author, root=root))
+            changes.append(
+                self._save(TASK, project, found, spaced, diff, author, cause_seq=cause_seq)
+            )
         return changes
 
     def _follow_spacings(self, project: str, state: State, since: int) -> None:
@@ -787,7 +793,7 @@ class Store:
         state.update(zip(entity.columns, columns, strict=True))
         return state
 
-    def _later(self, row: Row, edit: Edit, author: Author) -> list[tuple[Diff, bool]]:
+    def _later(self, row: Row, edit: Patch, author: Author) -> list[tuple[Diff, bool]]:
         """The changes after the writer's ``_rev``, newest first, and which of them its
         screen shows all the same: its own, made since that very ``_rev`` came. An own
         one from before was overwritten by what brought the ``_rev``.
@@ -810,11 +816,11 @@ class Store:
                 raise Stale(STALE)
             self._check_mark(edit, changes[-1].previous_mark)
         return [
-            (each.fields, bool(author.device) and each.is_of(author.device, edit.rev))
+            (each.fields, bool(author.client_id) and each.is_of(author.client_id, edit.rev))
             for each in changes
         ]
 
-    def _check_mark(self, edit: Edit, mark: int) -> None:
+    def _check_mark(self, edit: Patch, mark: int) -> None:
         """See that the revision from which a writer saves is one of this history."""
         if edit.mark is not None and edit.mark != marks.show(mark ^ self.shape):
             raise Stale(STALE)
@@ -852,10 +858,10 @@ class Store:
         author: Author,
         id: int | None = None,
         request: str = "",
-        seen: int = 0,
+        base_rev: int = 0,
         dropped: State | None = None,
-        root: int = 0,
-    ) -> Committed:
+        cause_seq: int = 0,
+    ) -> Change:
         """Write a row and its line in the journal. A new item has its change's number
         for an id, unless it had one before it was deleted."""
         seq, mark = self.journal.next(), self._new_mark()
@@ -873,9 +879,9 @@ class Store:
             if "parent" in diff:
                 self._ancestors.moved(id)
         item = entity.encode(id, seq, mark ^ self.shape, state, self._calendar)
-        change = Committed(
+        change = Change(
             seq,
-            root or seq,
+            cause_seq or seq,
             project,
             entity,
             id,
@@ -883,7 +889,7 @@ class Store:
             author,
             self._now(),
             diff if row else recorded(diff),
-            seen,
+            base_rev,
             row.rev if row else 0,
             item,
             state.get("parent", 0),
@@ -896,7 +902,9 @@ class Store:
         self.journal.record(change, request)
         return change
 
-    def _remove(self, doomed: list[tuple[Entity, Row]], project: str, author: Author) -> Outcome:
+    def _remove(
+        self, doomed: list[tuple[Entity, Row]], project: str, author: Author
+    ) -> WriteResult:
         """Delete rows; the last of them is the one that was to go."""
         numbers = [self.journal.next() for _ in doomed]
         at = self._now()
@@ -905,7 +913,7 @@ class Store:
             self._execute(self._entities[entity.name].delete, (row.id,))
             self._ancestors.moved(row.id)
             fields = recorded(merge.diff(row.state, {}))
-            change = Committed(
+            change = Change(
                 seq,
                 numbers[-1],
                 project,
@@ -922,7 +930,7 @@ class Store:
             self.journal.record(change)
             changes.append(change)
         entity, row = doomed[-1]
-        return Outcome(entity, row.id, author, tuple(changes))
+        return WriteResult(entity, row.id, author, tuple(changes))
 
     def _one(self, sql: str, *params: Any) -> Any:
         return self._execute(sql, params).fetchone()
@@ -951,12 +959,12 @@ def _fields(entity: Entity, state: State) -> str:
     return orjson.dumps(rest).decode()
 
 
-def _differs(edit: Edit, state: State) -> bool:
+def _differs(edit: Patch, state: State) -> bool:
     """Whether a writer sent something that was not taken as it is."""
     return any(not merge.same(state.get(field), value) for field, value in edit.values.items())
 
 
-def _is_stale(row: Row, edit: Edit, later: Sequence[tuple[Diff, bool]]) -> bool:
+def _is_stale(row: Row, edit: Patch, later: Sequence[tuple[Diff, bool]]) -> bool:
     """Whether the client only sends again a drop that has been carried out.
 
     It keeps ``target`` until an echo clears it. A page whose ``_rev`` is the latest has

@@ -16,18 +16,18 @@ import orjson
 from peewee import SQL, TextField, fn
 
 from gantt_tornado.model import marks
-from gantt_tornado.model.change import Author, Committed, made_room
+from gantt_tornado.model.change import Author, Change, made_room
 from gantt_tornado.model.entities import ENTITIES, Entity
 from gantt_tornado.model.journal_age import Ages
 from gantt_tornado.model.marks import Marks
 from gantt_tornado.model.merge import Diff
 from gantt_tornado.store.database import ANY, Compile, Database
-from gantt_tornado.store.tables import Change, Counter, Spacing
+from gantt_tornado.store.tables import Counter, JournalLine, Spacing
 
 log = logging.getLogger(__name__)
 
 #: Columns that no history needs.
-_UNREAD: Final = ("project", "seen", "previous", "request", "mark", "previous_mark")
+_UNREAD: Final = ("project", "base_rev", "previous", "request", "mark", "previous_mark")
 #: The last millisecond of the year 9999.
 _LAST_TIME: Final = 253_402_300_799_999
 _ACTIONS: Final = ("add", "update", "delete")
@@ -60,15 +60,15 @@ class Later:
 
     fields: Diff
     author: Author
-    seen: int
+    base_rev: int
     previous: int
     at: int
     previous_mark: int
     makes_room: bool = False
 
-    def is_of(self, device: str, rev: int) -> bool:
+    def is_of(self, client_id: str, rev: int) -> bool:
         """Whether a page made the change while it had the item at ``rev``."""
-        return self.author.device == device and self.seen == rev
+        return self.author.client_id == client_id and self.base_rev == rev
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,105 +90,128 @@ class _Statements:
     """The SQL of the journal."""
 
     def __init__(self, compile: Compile) -> None:
-        self.last = compile(Change.select(fn.MAX(Change.seq)))
+        self.last = compile(JournalLine.select(fn.MAX(JournalLine.seq)))
         self.counted = compile(Counter.select(Counter.seq))
         self.count = compile(Counter.update({Counter.seq: ANY, Counter.mark: ANY}))
         self.first_mark = compile(Counter.select(Counter.mark))
-        self.mark = compile(Change.select(Change.mark).where(Change.seq == ANY))
-        self.marks = compile(Change.select(Change.seq, Change.mark).order_by(Change.seq))
-        self.record = compile(Change.insert({f: ANY for f in Change._meta.sorted_fields}))
+        self.mark = compile(JournalLine.select(JournalLine.mark).where(JournalLine.seq == ANY))
+        self.marks = compile(
+            JournalLine.select(JournalLine.seq, JournalLine.mark).order_by(JournalLine.seq)
+        )
+        self.record = compile(JournalLine.insert({f: ANY for f in JournalLine._meta.sorted_fields}))
         self.later = compile(
-            Change.select(
-                *(_raw(Change.fields), _raw(Change.user), _raw(Change.device)),
-                *(Change.seen, Change.previous, Change.at, Change.previous_mark),
-                *(Change.action, Change.root, Change.seq),
+            JournalLine.select(
+                *(_raw(JournalLine.fields), _raw(JournalLine.user), _raw(JournalLine.client_id)),
+                *(
+                    JournalLine.base_rev,
+                    JournalLine.previous,
+                    JournalLine.at,
+                    JournalLine.previous_mark,
+                ),
+                *(JournalLine.action, JournalLine.cause_seq, JournalLine.seq),
             )
-            .where(Change.item_id == ANY, Change.seq > ANY)
-            .order_by(Change.seq.desc())
+            .where(JournalLine.item_id == ANY, JournalLine.seq > ANY)
+            .order_by(JournalLine.seq.desc())
             .limit(MOST_LATER)
         )
         # A row that only made room for another was changed by nobody.
-        by_somebody = (Change.root == Change.seq) | (Change.action != "update")
+        by_somebody = (JournalLine.cause_seq == JournalLine.seq) | (JournalLine.action != "update")
         self.authors = compile(
-            Change.select(_raw(Change.user), _raw(Change.device))
-            .where(Change.item_id == ANY, Change.seq > ANY, by_somebody)
+            JournalLine.select(_raw(JournalLine.user), _raw(JournalLine.client_id))
+            .where(JournalLine.item_id == ANY, JournalLine.seq > ANY, by_somebody)
             .distinct()
         )
         self.known = compile(
-            Change.select(Change.seq).where(Change.item_id == ANY, Change.entity == ANY).limit(1)
+            JournalLine.select(JournalLine.seq)
+            .where(JournalLine.item_id == ANY, JournalLine.entity == ANY)
+            .limit(1)
         )
         self.added = compile(
-            Change.select(Change.item_id).where(
-                Change.request == ANY, Change.request != SQL("''"), Change.project == ANY
+            JournalLine.select(JournalLine.item_id).where(
+                JournalLine.request == ANY,
+                JournalLine.request != SQL("''"),
+                JournalLine.project == ANY,
             )
         )
         self.added_on = compile(
-            Change.select(Change.seq).where(
-                Change.seq == ANY, Change.item_id == ANY, Change.device == ANY
+            JournalLine.select(JournalLine.seq).where(
+                JournalLine.seq == ANY, JournalLine.item_id == ANY, JournalLine.client_id == ANY
             )
         )
-        self.oldest = compile(Change.select(fn.MIN(Change.seq)))
-        read = [_raw(f) for f in Change._meta.sorted_fields if f.name not in _UNREAD]
-        lines = Change.select(*read)
-        here = lines.where(Change.project == ANY)
-        self.line = compile(here.where(Change.seq == ANY))
+        self.oldest = compile(JournalLine.select(fn.MIN(JournalLine.seq)))
+        read = [_raw(f) for f in JournalLine._meta.sorted_fields if f.name not in _UNREAD]
+        lines = JournalLine.select(*read)
+        here = lines.where(JournalLine.project == ANY)
+        self.line = compile(here.where(JournalLine.seq == ANY))
         # What a delete took with it has an index of its own, since most changes took nothing.
-        with_it = (Change.project == ANY) & (Change.root == ANY) & (Change.root != Change.seq)
-        self.count_taken = compile(Change.select(fn.COUNT(Change.seq)).where(with_it))
-        self.taken = compile(
-            lines.where(with_it & (Change.seq < ANY)).order_by(Change.seq.desc()).limit(AT_ONCE)
+        with_it = (
+            (JournalLine.project == ANY)
+            & (JournalLine.cause_seq == ANY)
+            & (JournalLine.cause_seq != JournalLine.seq)
         )
-        newest_first = here.where(Change.seq < ANY, by_somebody).order_by(Change.seq.desc())
+        self.count_taken = compile(JournalLine.select(fn.COUNT(JournalLine.seq)).where(with_it))
+        self.taken = compile(
+            lines.where(with_it & (JournalLine.seq < ANY))
+            .order_by(JournalLine.seq.desc())
+            .limit(AT_ONCE)
+        )
+        newest_first = here.where(JournalLine.seq < ANY, by_somebody).order_by(
+            JournalLine.seq.desc()
+        )
         self.history = compile(newest_first.limit(1))
-        self.history_of = compile(newest_first.where(Change.item_id == ANY).limit(1))
+        self.history_of = compile(newest_first.where(JournalLine.item_id == ANY).limit(1))
         newest = (
-            Change.select(fn.MAX(Change.seq).alias("seq"))
-            .where(Change.project == ANY)
-            .group_by(Change.item_id)
+            JournalLine.select(fn.MAX(JournalLine.seq).alias("seq"))
+            .where(JournalLine.project == ANY)
+            .group_by(JournalLine.item_id)
         )
         self.touched = compile(
-            Change.select(Change.item_id, Change.seq, _raw(Change.entity))
-            .join(newest, on=Change.seq == newest.c.seq)
-            .order_by(Change.seq)
+            JournalLine.select(JournalLine.item_id, JournalLine.seq, _raw(JournalLine.entity))
+            .join(newest, on=JournalLine.seq == newest.c.seq)
+            .order_by(JournalLine.seq)
         )
         self.reparented = compile(
-            Change.select(Change.item_id, fn.MAX(Change.seq))
+            JournalLine.select(JournalLine.item_id, fn.MAX(JournalLine.seq))
             .where(
-                Change.project == ANY,
-                Change.entity == "task",
-                Change.action == "update",
-                Change.fields.contains('"parent":'),
+                JournalLine.project == ANY,
+                JournalLine.entity == "task",
+                JournalLine.action == "update",
+                JournalLine.fields.contains('"parent":'),
             )
-            .group_by(Change.item_id)
+            .group_by(JournalLine.item_id)
         )
         self.times = compile(
-            Change.select(Change.seq, Change.at)
-            .where(Change.seq > ANY)
-            .order_by(Change.seq)
+            JournalLine.select(JournalLine.seq, JournalLine.at)
+            .where(JournalLine.seq > ANY)
+            .order_by(JournalLine.seq)
             .limit(1)
         )
         self.moved = compile(
-            Change.select(
-                *(Change.item_id, Change.seq, Change.at),
-                *(_raw(Change.user), _raw(Change.device)),
+            JournalLine.select(
+                *(JournalLine.item_id, JournalLine.seq, JournalLine.at),
+                *(_raw(JournalLine.user), _raw(JournalLine.client_id)),
             ).where(
-                Change.project == ANY,
-                Change.seq > ANY,
-                Change.entity == "task",
-                Change.action == "update",
-                Change.fields.contains('"parent":'),
+                JournalLine.project == ANY,
+                JournalLine.seq > ANY,
+                JournalLine.entity == "task",
+                JournalLine.action == "update",
+                JournalLine.fields.contains('"parent":'),
             )
         )
         self.ages = compile(
-            Change.select(Change.seq, Change.root, Change.at).order_by(Change.seq).limit(1)
-        )
-        self.latest = compile(
-            Change.select(Change.item_id, _raw(Change.entity), Change.at, Change.seq)
-            .where(Change.project == ANY)
-            .order_by(Change.seq.desc())
+            JournalLine.select(JournalLine.seq, JournalLine.cause_seq, JournalLine.at)
+            .order_by(JournalLine.seq)
             .limit(1)
         )
-        self.prune = compile(Change.delete().where(Change.seq <= ANY))
+        self.latest = compile(
+            JournalLine.select(
+                JournalLine.item_id, _raw(JournalLine.entity), JournalLine.at, JournalLine.seq
+            )
+            .where(JournalLine.project == ANY)
+            .order_by(JournalLine.seq.desc())
+            .limit(1)
+        )
+        self.prune = compile(JournalLine.delete().where(JournalLine.seq <= ANY))
         self.space = compile(Spacing.insert({f: ANY for f in Spacing._meta.sorted_fields}))
         self.spacings = compile(
             Spacing.select(Spacing.keys)
@@ -248,23 +271,23 @@ class Journal:
         found = self._one(self._sql.added, request, project)
         return int(found[0]) if found else None
 
-    def added_on(self, id: int, device: str) -> bool:
+    def added_on(self, id: int, client_id: str) -> bool:
         """Whether an item was added by this page: its id is the number of that change."""
-        return self._one(self._sql.added_on, id, id, device) is not None
+        return self._one(self._sql.added_on, id, id, client_id) is not None
 
-    def record(self, change: Committed, request: str = "") -> None:
+    def record(self, change: Change, request: str = "") -> None:
         self._execute(
             self._sql.record,
             (
                 change.seq,
-                change.root,
+                change.cause_seq,
                 change.project,
                 change.entity.name,
                 change.id,
                 change.action,
                 change.author.user,
-                change.author.device,
-                change.seen,
+                change.author.client_id,
+                change.base_rev,
                 change.previous,
                 change.at,
                 request,
@@ -280,18 +303,18 @@ class Journal:
         cannot be read counts as forgotten."""
         found: list[Later] = []
         for line in self._execute(self._sql.later, (id, seq, MOST_LATER)):
-            fields, user, device, *numbers, action, root, number = line
+            fields, user, client_id, *numbers, action, cause_seq, number = line
             try:
-                author = _author(user, device)
-                seen, previous, at, mark = map(_integer, numbers)
-                room = made_room(action, root, number)
-                found.append(Later(_diff(fields), author, seen, previous, at, mark, room))
+                author = _author(user, client_id)
+                base_rev, previous, at, mark = map(_integer, numbers)
+                room = made_room(action, cause_seq, number)
+                found.append(Later(_diff(fields), author, base_rev, previous, at, mark, room))
             except ValueError as error:
                 log.warning("a change of item %d cannot be read: %s", id, error)
                 break
         return found
 
-    def line(self, project: str, seq: int) -> Committed | None:
+    def line(self, project: str, seq: int) -> Change | None:
         """One change, None where it was never made or is forgotten."""
         found = self._one(self._sql.line, project, seq)
         return next(_readable(project, [found]), None) if found else None
@@ -300,40 +323,40 @@ class Journal:
         """The tasks that were given another parent after ``seq``."""
         params = (project, seq, "task", "update", '%"parent":%')
         return [
-            Moved(id, number, at, _author(user, device, "replace"))
-            for id, number, at, user, device in self._execute(self._sql.moved, params)
+            Moved(id, number, at, _author(user, client_id, "replace"))
+            for id, number, at, user, client_id in self._execute(self._sql.moved, params)
             if type(id) is type(at) is int
         ]
 
     def authors_since(self, id: int, seq: int) -> list[Author]:
         """Who has changed an item after ``seq``."""
         found = self._execute(self._sql.authors, (id, seq, "update")).fetchall()
-        return [_author(user, device, "replace") for user, device in found]
+        return [_author(user, client_id, "replace") for user, client_id in found]
 
-    def taken(self, project: str, root: int) -> int:
+    def taken(self, project: str, cause_seq: int) -> int:
         """How many items a delete took with the one that it was asked for."""
-        return int(self._one(self._sql.count_taken, project, root)[0])
+        return int(self._one(self._sql.count_taken, project, cause_seq)[0])
 
-    def group(self, project: str, root: int) -> Iterator[Committed]:
+    def group(self, project: str, cause_seq: int) -> Iterator[Change]:
         """What a delete took with the item that it was asked for, last first. Changes may be
         recorded while it is read."""
-        last = root
+        last = cause_seq
         while True:
-            params = (project, root, last, AT_ONCE)
+            params = (project, cause_seq, last, AT_ONCE)
             lines = self._execute(self._sql.taken, params).fetchall()
             yield from _readable(project, lines)
             if len(lines) < AT_ONCE:
                 return
             last = lines[-1][0]
 
-    def history(self, project: str, before: int, limit: int, item: int | None) -> list[Committed]:
+    def history(self, project: str, before: int, limit: int, item: int | None) -> list[Change]:
         """Changes before number ``before``, newest first, of all items or of one: up to
         ``limit``, and fewer where they are large. None means that there are none."""
         if item is None:
             found = self._execute(self._sql.history, (project, before, "update", limit))
         else:
             found = self._execute(self._sql.history_of, (project, before, "update", item, limit))
-        changes: list[Committed] = []
+        changes: list[Change] = []
         size = 0
         for line in found:
             size += sum(len(text) for text in line[-2:] if text is not None)
@@ -358,7 +381,7 @@ class Journal:
         parent = last[0].fields.get("parent", (0,))[0] if last else 0
         return parent if type(parent) is int else 0
 
-    def lately(self, project: str, entity: Entity, since: int) -> list[Committed]:
+    def lately(self, project: str, entity: Entity, since: int) -> list[Change]:
         """The changes of an entity's items since a time, newest first; of the last some
         hundred changes of all."""
         lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
@@ -403,17 +426,17 @@ class Journal:
         expired: list[tuple[int, int]] = []
         lines = self._execute(self._sql.ages, (PRUNED_AT_ONCE,)).fetchall()
         old = self._ages.expired([(seq, at) for seq, _, at in lines], clock, longest)
-        for (seq, root, _), is_old in zip(lines, old, strict=False):
+        for (seq, cause_seq, _), is_old in zip(lines, old, strict=False):
             if seq > enough:
                 if not is_old or not by_age:
                     break
                 by_age -= 1
-            expired.append((seq, root))
+            expired.append((seq, cause_seq))
         if not expired:
             return 0
         # What a delete took with it is forgotten with it, or undo would bring back half.
         last = expired[-1][0]
-        whole = [root for _, root in expired if root <= last]
+        whole = [cause_seq for _, cause_seq in expired if cause_seq <= last]
         last = max(whole, default=expired[0][1])
         # When all are forgotten, their numbers are not to be given again. And a page that has
         # all up to the last of them is still one of this history.
@@ -441,7 +464,7 @@ def recorded(fields: Diff) -> str:
     return orjson.dumps(fields).decode()
 
 
-def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Committed]:
+def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Change]:
     """The changes in lines of the journal. A damaged line must not hide all others."""
     for line in lines:
         try:
@@ -450,21 +473,21 @@ def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Commit
             log.warning("change %s cannot be read: %s", line[0], error)
 
 
-def _committed(project: str, line: tuple[Any, ...]) -> Committed:
-    seq, root, name, id, action, user, device, at, fields, dropped = line
+def _committed(project: str, line: tuple[Any, ...]) -> Change:
+    seq, cause_seq, name, id, action, user, client_id, at, fields, dropped = line
     entity, done = _entity(name), _decoded(action)
     if entity is None:
         raise ValueError(f"there is no entity {name!r}")
     if done not in _ACTIONS:
         raise ValueError(f"there is no action {done!r}")
-    if any(_integer(number) <= 0 for number in (seq, root, id)):
+    if any(_integer(number) <= 0 for number in (seq, cause_seq, id)):
         raise ValueError("its numbers are none")
     if not 0 <= _integer(at) <= _LAST_TIME:
         raise ValueError("its time is none")
     changed = _diff(fields)
     _check_fields(entity, done, changed)
-    return Committed(
-        *(seq, root, project, entity, id, done, _author(user, device), at, changed),
+    return Change(
+        *(seq, cause_seq, project, entity, id, done, _author(user, client_id), at, changed),
         dropped=_object(dropped) if dropped else {},
     )
 
@@ -494,8 +517,8 @@ def _entity(name: bytes | None) -> Entity | None:
     return ENTITIES.get(name.decode(errors="replace")) if name is not None else None
 
 
-def _author(user: bytes | None, device: bytes | None, errors: str = "strict") -> Author:
-    return Author(_decoded(user, errors), _decoded(device, errors))
+def _author(user: bytes | None, client_id: bytes | None, errors: str = "strict") -> Author:
+    return Author(_decoded(user, errors), _decoded(client_id, errors))
 
 
 def _decoded(text: bytes | None, errors: str = "strict") -> str:

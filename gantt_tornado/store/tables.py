@@ -43,20 +43,20 @@ class Baseline(Item):
     task_id = BigIntegerField()
 
 
-class Change(Model):
+class JournalLine(Model):
     """The journal: what was changed, in the order in which it was committed."""
 
     seq = BigIntegerField(primary_key=True)
     #: The change that was asked for: its own seq, but for what a delete took with it.
-    root = BigIntegerField()
+    cause_seq = BigIntegerField(column_name="root")
     project = TextField()
     entity = TextField()
     item_id = BigIntegerField()
     action = TextField()
     user = TextField()
-    device = TextField()
+    client_id = TextField(column_name="device")
     #: The ``_rev`` that the item had on the writer's screen, 0 where it is unknown.
-    seen = BigIntegerField()
+    base_rev = BigIntegerField(column_name="seen")
     #: The item's change before this one, 0 for none.
     previous = BigIntegerField()
     #: Milliseconds since 1970, UTC.
@@ -71,6 +71,9 @@ class Change(Model):
     mark = IntegerField()
     #: That of the change ``previous``, which may be forgotten by now.
     previous_mark = IntegerField()
+
+    class Meta:
+        table_name = "change"
 
 
 class Spacing(Model):

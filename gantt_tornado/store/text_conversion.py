@@ -18,7 +18,7 @@ from peewee import Field, Model
 from gantt_tornado.model import text
 from gantt_tornado.store.continuity import renew
 from gantt_tornado.store.database import ANY, Compile, Database
-from gantt_tornado.store.tables import MODELS, Change, Setting
+from gantt_tornado.store.tables import MODELS, JournalLine, Setting
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class _Statements:
 
 def _tables(compile: Compile) -> list[_Statements]:
     items = [_Statements(compile, each, each.id) for each in MODELS.values()]
-    return [*items, _Statements(compile, Change, Change.seq)]
+    return [*items, _Statements(compile, JournalLine, JournalLine.seq)]
 
 
 def _setting(compile: Compile) -> tuple[str, str]:

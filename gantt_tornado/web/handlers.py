@@ -1,4 +1,5 @@
-"""REST: what stands under ``/data``. Serves section 3 of the wire contract.
+"""REST: what stands under ``/data``. Serves docs/protocol.md,
+"REST".
 
 Every error answer, the framework's own included, is JSON with ``"action": "error"``:
 without it the stock client takes the row for saved.
@@ -24,9 +25,9 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, Stale, is_gone
 from gantt_tornado.live.snapshots import WORTHWHILE
 from gantt_tornado.model import protocol
-from gantt_tornado.model.change import ACTIONS, Author, Committed, Outcome, Write
+from gantt_tornado.model.change import ACTIONS, Author, BatchRow, Change, WriteResult
 from gantt_tornado.model.dates import Calendar
-from gantt_tornado.model.entities import Entity, is_word, known
+from gantt_tornado.model.entities import Entity, entity_named, is_word
 from gantt_tornado.model.user import Role, User
 from gantt_tornado.web import redaction, requests
 from gantt_tornado.web.requests import JSON, Body
@@ -278,7 +279,7 @@ class EntityHandler(BodyHandler):
     async def delete(self, entity: str, id: str | None) -> None:
         if id is None:
             raise web.HTTPError(405)
-        known(entity)
+        entity_named(entity)
         try:
             number = requests.item_id(entity, id)
         except NotFound:
@@ -308,7 +309,7 @@ class DataHandler(BodyHandler):
         self.set_header("Content-Type", JSON)
         self.set_header("Vary", "Accept-Encoding, Origin")
         if size >= WORTHWHILE and "gzip" in self.request.headers.get("Accept-Encoding", ""):
-            packed = await self.backend.loads.compressed(assignments)
+            packed = await self.backend.snapshots.compressed(assignments)
             self.set_header("Content-Encoding", "gzip")
             chunks = [packed[at : at + FLUSH_EVERY] for at in range(0, len(packed), FLUSH_EVERY)]
             size = len(packed)
@@ -335,7 +336,7 @@ class DataHandler(BodyHandler):
     head = get
 
     async def post(self) -> None:
-        entity = known(self.get_query_argument("gantt_mode", "tasks").removesuffix("s"))
+        entity = entity_named(self.get_query_argument("gantt_mode", "tasks").removesuffix("s"))
         writes, is_batch = await requests.beside(
             self.body.read(), writes_of, self.backend, self.request.headers, entity
         )
@@ -345,7 +346,7 @@ class DataHandler(BodyHandler):
         results = await self.backend.batch(entity.name, writes, author=self.author)
         self.answer(batch_answer(zip(writes, results, strict=True)), "text/xml; charset=UTF-8")
 
-    async def _one(self, write: Write, entity: Entity) -> None:
+    async def _one(self, write: BatchRow, entity: Entity) -> None:
         (result,) = await self.backend.batch(entity.name, [write], author=self.author)
         if is_gone(result):
             self.answer(gone(int(write.id), result))
@@ -362,7 +363,7 @@ class DataHandler(BodyHandler):
             self.answer(orjson.dumps({"action": "deleted", "tid": write.id}))
 
 
-def write_of(sent: dict[str, Any]) -> Write:
+def write_of(sent: dict[str, Any]) -> BatchRow:
     """A write as mode JSON sends it: ``{"id", "action", "data"}``.
 
     Raises:
@@ -372,12 +373,12 @@ def write_of(sent: dict[str, Any]) -> Write:
     if not isinstance(data, dict):
         raise BadRequest("data is not a JSON object.")
     action, id = (sent.get(name) for name in ("action", "id"))
-    return Write(action if isinstance(action, str) else "", str(id) if is_word(id) else "", data)
+    return BatchRow(action if isinstance(action, str) else "", str(id) if is_word(id) else "", data)
 
 
 def writes_of(
     body: bytes, backend: Backend, headers: Mapping[str, str], entity: Entity
-) -> tuple[list[Write], bool]:
+) -> tuple[list[BatchRow], bool]:
     """The writes in a body of mode JSON or POST, and whether they are a batch."""
     is_batch = False
     if requests.is_json(body, headers):
@@ -392,9 +393,9 @@ def writes_of(
     return writes, is_batch
 
 
-def row_of(entity: Entity, sid: str, form: dict[str, str]) -> Write:
+def row_of(entity: Entity, sid: str, form: dict[str, str]) -> BatchRow:
     """A write as mode POST sends it, with the action among the fields."""
-    return Write(str(form.get("!nativeeditor_status")), sid, entity.unpack(form))
+    return BatchRow(str(form.get("!nativeeditor_status")), sid, entity.unpack(form))
 
 
 class HistoryHandler(Handler):
@@ -428,7 +429,7 @@ class HistoryHandler(Handler):
         return number
 
 
-def history_page(changes: Iterable[Committed], calendar: Calendar) -> bytes:
+def history_page(changes: Iterable[Change], calendar: Calendar) -> bytes:
     """The body of an answer of the history."""
     return orjson.dumps({"history": [line(change, calendar) for change in changes]})
 
@@ -450,7 +451,7 @@ class UndoHandler(Handler):
         self.answer(orjson.dumps(done))
 
 
-def line(change: Committed, calendar: Calendar) -> dict[str, Any]:
+def line(change: Change, calendar: Calendar) -> dict[str, Any]:
     """A change as the history shows it: ``at`` in UTC, ``fields`` as field → [old, new]."""
     fields = {
         field: [_shown(field, value, calendar) for value in values]
@@ -474,7 +475,7 @@ def _shown(field: str, value: Any, calendar: Calendar) -> Any:
     return calendar.show(value) if dated else value
 
 
-def answer(action: bytes, outcome: Outcome) -> bytes:
+def answer(action: bytes, outcome: WriteResult) -> bytes:
     """The body of a write's answer; the item's bytes are put in as they are."""
     if action == b"deleted":
         return b'{"action":"deleted","tid":%d}' % outcome.id
@@ -506,7 +507,7 @@ def gone(id: int, error: NotFound) -> bytes:
     return orjson.dumps(told)
 
 
-def batch_answer(done: Iterable[tuple[Write, Outcome | GanttError]]) -> bytes:
+def batch_answer(done: Iterable[tuple[BatchRow, WriteResult | GanttError]]) -> bytes:
     """The XML answer to a batch; the client misreads one in JSON."""
     # Where thousands are refused, it is mostly for the same reason.
     quote = cache(quoteattr)

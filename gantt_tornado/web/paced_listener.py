@@ -37,7 +37,7 @@ KEPT: Final = 32
 _NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Entrance(socket.socket):
+class PacedListener(socket.socket):
     """A listening socket that, after some, says that nobody is waiting.
 
     The loop looks again in its next turn, or after a pause where there is no room.
@@ -100,19 +100,21 @@ class Entrance(socket.socket):
             IOLoop.current().update_handler(self, IOLoop.READ)
 
 
-def entrances(sockets: Iterable[socket.socket], patience: float = 75.0) -> list[socket.socket]:
+def paced_listeners(
+    sockets: Iterable[socket.socket], patience: float = 75.0
+) -> list[socket.socket]:
     """The same listening sockets, for ``HTTPServer.add_sockets``; the given ones are spent.
 
-    ``patience`` is :attr:`Entrance.patience`.
+    ``patience`` is :attr:`PacedListener.patience`.
     """
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     found: list[socket.socket] = []
     for each in sockets:
-        entrance = Entrance(fileno=each.detach())
-        entrance.setblocking(False)
-        entrance.patience = patience
-        entrance._limit = most - min(KEPT, most // 8)
-        found.append(entrance)
+        listener = PacedListener(fileno=each.detach())
+        listener.setblocking(False)
+        listener.patience = patience
+        listener._limit = most - min(KEPT, most // 8)
+        found.append(listener)
     return found
 
 

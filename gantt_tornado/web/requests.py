@@ -20,7 +20,7 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, Stale, TooLarge
 from gantt_tornado.model import protocol, text
 from gantt_tornado.model.change import Author
-from gantt_tornado.model.entities import known
+from gantt_tornado.model.entities import entity_named
 from gantt_tornado.model.user import User
 from gantt_tornado.web import redaction
 
@@ -39,7 +39,7 @@ LARGE: Final = 32 << 10
 #: A longer id is none that a page gives a row.
 LONGEST_ID: Final = 200
 #: A ``Remote-Device`` is a UUID; what is longer is cut.
-LONGEST_DEVICE: Final = 64
+LONGEST_CLIENT_ID: Final = 64
 #: Bytes beyond its limit up to which a body is read, only to be refused where the client
 #: can read the refusal.
 MOST_DROPPED: Final = 16 << 20
@@ -206,8 +206,8 @@ def bearer(backend: Backend, token: str) -> User | None:
 
 def author(request: HTTPServerRequest, user: User | None) -> Author:
     """Who writes, for the journal."""
-    device = request.headers.get("Remote-Device", "")[:LONGEST_DEVICE]
-    return Author(user.name if user else "", device)
+    client_id = request.headers.get("Remote-Device", "")[:LONGEST_CLIENT_ID]
+    return Author(user.name if user else "", client_id)
 
 
 def headers(backend: Backend | None, request: HTTPServerRequest) -> dict[str, str]:
@@ -256,7 +256,7 @@ def read_fields(body: bytes, headers: Mapping[str, str], entity: str) -> dict[st
         BadRequest: it is neither.
         NotFound: there is no such entity.
     """
-    kind = known(entity)
+    kind = entity_named(entity)
     if is_json(body, headers):
         return read_json(body)
     return kind.unpack(read_form(body))

@@ -1,6 +1,6 @@
 """The live updates at ``/api/v1``: handshake, remote calls and the socket.
 
-Serves section 1 of the wire contract. One address serves all three, so one handler does.
+Serves docs/protocol.md, "Socket". One address serves all three, so one handler does.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from gantt_tornado.model.protocol import Call, Subscribe, Unsubscribe
 from gantt_tornado.model.user import Role
 from gantt_tornado.web import requests
 from gantt_tornado.web.handlers import BodyHandler, Handler
-from gantt_tornado.web.requests import LONGEST_DEVICE, check_same_origin, is_ours
-from gantt_tornado.web.socket_writer import Outlet
+from gantt_tornado.web.requests import LONGEST_CLIENT_ID, check_same_origin, is_ours
+from gantt_tornado.web.socket_writer import SocketWriter
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         self._reloads = False
         self._calls: set[asyncio.Task[None]] = set()
         self._hung_up = False
-        self._outlet: Outlet | None = None
+        self._writer: SocketWriter | None = None
 
     # Handshake and calls.
 
@@ -73,14 +73,14 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
 
     async def get(self) -> None:
         if self._upgrades():
-            await self._pass_the_door()
+            await self._wait_for_slot()
             if self._hung_up:
                 # There is nobody to be answered.
                 self._auto_finish = False
                 return
             await super(Handler, self).get()
         else:
-            self.backend.acks.greeted(page_url(self.request.uri or ""))
+            self.backend.positions.greeted(page_url(self.request.uri or ""))
             self.answer(orjson.dumps(self.backend.services.handshake()))
 
     def error_body(self, status: int, error: BaseException | None) -> dict[str, Any]:
@@ -96,10 +96,10 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         assert self.user is not None
         self.answer(orjson.dumps(await self.backend.services.call(calls, self.user)))
 
-    async def _pass_the_door(self) -> None:
+    async def _wait_for_slot(self) -> None:
         """Wait for one's turn: after a restart all pages come at once, each to be told
         what it missed, and writes go on between them."""
-        async with self.backend.door:
+        async with self.backend.connection_slots:
             await asyncio.sleep(0)
 
     # The socket.
@@ -126,15 +126,15 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         if stream.closed():
             # The answer to its upgrade found nobody; what follows here sees that too.
             return
-        self._outlet = Outlet(stream, limit, self._too_slow)
+        self._writer = SocketWriter(stream, limit, self._too_slow)
         # Small frames are what this socket is for; do not hold them back for more.
         self.set_nodelay(True)
         since = self.get_query_argument("since", "")
         self._since = Position.read(since) if since else None
         self._reloads = self.get_query_argument("reload", "") == "1"
-        self._tab = self.get_query_argument("tab", "")[:LONGEST_DEVICE]
+        self._tab = self.get_query_argument("tab", "")[:LONGEST_CLIENT_ID]
         if self._since is not None:
-            self._arrived = self.backend.acks.opened(self._page, self)
+            self._arrived = self.backend.positions.opened(self._page, self)
         self.send(protocol.websocket_frame(protocol.start(secrets.token_urlsafe(16))))
         self.backend.connected(self)
 
@@ -148,9 +148,9 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         match protocol.parse_frame(message):
             case Subscribe(name) if len(self._channels) < MOST_CHANNELS:
                 if self._since is not None:
-                    await self._pass_the_door()
+                    await self._wait_for_slot()
                 if not self._ended:
-                    # Not before the door: what is asked of a channel must have been sent on it.
+                    # Not before its slot: what is asked of a channel must have been sent on it.
                     self._channels.add(name)
                     self.backend.hub.subscribe(self, name)
             case Unsubscribe(name):
@@ -209,7 +209,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         """Ask the browser whether all up to change ``seq`` has arrived."""
         if self._since is None or self._ended or not self._channels:
             return
-        if self._outlet is None or self._outlet.is_replaying:
+        if self._writer is None or self._writer.is_replaying:
             # The question would overtake what it asks for.
             return
         position = self.backend.plan.position(seq)
@@ -227,7 +227,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
     def on_pong(self, data: bytes) -> None:
         if data in self._asked:
             position, channels = self._asked[data]
-            self.backend.acks.arrived(self._page, self, channels, position)
+            self.backend.positions.arrived(self._page, self, channels, position)
 
     def on_connection_close(self) -> None:
         self._hung_up = True
@@ -237,7 +237,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
 
     def on_close(self) -> None:
         self._end()
-        if self._outlet is not None:
+        if self._writer is not None:
             self.backend.disconnected(self)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
@@ -248,17 +248,17 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
     @property
     def send(self) -> Send:
         # Without a call between the hub's innermost loop and the socket.
-        assert self._outlet is not None, "only an open socket listens"
-        return self._outlet.send
+        assert self._writer is not None, "only an open socket listens"
+        return self._writer.send
 
     def replay(self, slices: Iterator[bytes]) -> None:
-        assert self._outlet is not None, "only an open socket listens"
-        self._outlet.replay(slices)
+        assert self._writer is not None, "only an open socket listens"
+        self._writer.replay(slices)
 
     def _end(self) -> None:
         self._ended = True
-        if self._outlet is not None:
-            self._outlet.end()
+        if self._writer is not None:
+            self._writer.end()
         for task in self._calls:
             task.cancel()
 

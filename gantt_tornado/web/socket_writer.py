@@ -25,7 +25,7 @@ _ALWAYS: Final = (None,)
 MOST_REPLAYS: Final = 10
 
 
-class Outlet:
+class SocketWriter:
     """The way out on a stream. Nothing here raises, and nothing waits.
 
     Args:

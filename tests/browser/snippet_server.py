@@ -73,7 +73,7 @@ class Publish(web.RequestHandler):
         self._backend.publish(name, json.loads(self.request.body))
 
 
-class Acks(web.RequestHandler):
+class Positions(web.RequestHandler):
     def initialize(self, backend: Backend) -> None:
         self._backend = backend
 
@@ -91,7 +91,7 @@ def make_app(backend: Backend) -> web.Application:
             ("/since", Snippet, {"body": with_since(page)}),
             ("/stock", Snippet, {"body": with_tab(with_since(page))}),
             ("/publish/(.+)", Publish, {"backend": backend}),
-            ("/acks", Acks, {"backend": backend}),
+            ("/acks", Positions, {"backend": backend}),
             *routes(backend),
         ]
     )

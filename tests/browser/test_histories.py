@@ -17,7 +17,7 @@ def number_of(server) -> int:
 
 
 def catch_up(server, seq: int) -> None:
-    """Edit until the plan's last change has this number, so that the number alone says nothing."""
+    """Patch until the plan's last change has this number, so that the number alone says nothing."""
     while number_of(server) < seq:
         server.put("/data/task/11", text=f"After {number_of(server)}")
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gantt_tornado.live import hub as hub_module
-from gantt_tornado.live.hub import CROWDED, FEW, Audience, Event, Hub, _one, framed, reduced
+from gantt_tornado.live.hub import CROWDED, FEW, Audience, Event, Hub, _one, coalesce, encode_event
 from gantt_tornado.live.plan import Plan
 from tests.support import Driven
 
@@ -62,7 +62,7 @@ class Broken(Page):
 
 
 def number(n: int, seq: int = 0, updates: int = 0, channel: str = "tasks") -> Event:
-    return framed(channel, b"%d" % n, seq, updates, version=seq)
+    return encode_event(channel, b"%d" % n, seq, updates, version=seq)
 
 
 def hub_of(*pages: Page, channel: str = "tasks") -> Hub:
@@ -352,7 +352,7 @@ def test_channels_that_a_page_left_take_no_memory() -> None:
         for name in range(100):
             hub.subscribe(page, f"{name}")
             hub.unsubscribe(page, f"{name}")
-        assert hub._listeners[page].had.keys() == {"tasks"}
+        assert hub._listeners[page].joined_at.keys() == {"tasks"}
 
     run(scene())
 
@@ -435,7 +435,7 @@ def test_a_page_that_fails_harms_nobody_among_newcomers(plan: Driven) -> None:
 def told(plan: Driven, id: int) -> Event:
     """The event of an item's last change."""
     item = plan.item("task", id)
-    return framed("tasks", orjson.dumps(item["text"]), item["_rev"], id, item["_rev"])
+    return encode_event("tasks", orjson.dumps(item["text"]), item["_rev"], id, item["_rev"])
 
 
 def join(plan: Driven, page: Page) -> None:
@@ -672,26 +672,26 @@ def test_in_any_other_window_each_update_is_told() -> None:
 
 def test_updates_of_different_items_are_all_kept_in_order() -> None:
     events = [number(n, updates=n) for n in (1, 2, 3)]
-    assert reduced(events) == events
+    assert coalesce(events) == events
 
 
 def test_the_last_update_of_each_item_stays_where_it_stood() -> None:
     a1, b1, a2, b2 = (number(n, updates=i) for n, i in enumerate((1, 2, 1, 2), 1))
-    assert reduced([a1, b1, a2, b2]) == [a2, b2]
+    assert coalesce([a1, b1, a2, b2]) == [a2, b2]
 
 
 def test_what_is_no_plain_update_is_never_left_out() -> None:
     events = [number(n) for n in (1, 1, 2, 2)]
-    assert reduced(events) == events
+    assert coalesce(events) == events
 
 
 def test_an_update_before_an_add_is_not_replaced_by_one_after_it() -> None:
     events = [number(1, updates=7), number(2), number(3, updates=7)]
-    assert reduced(events) == events
+    assert coalesce(events) == events
 
 
 def test_of_nothing_remains_nothing() -> None:
-    assert reduced([]) == []
+    assert coalesce([]) == []
 
 
 # Acknowledgement.
@@ -870,7 +870,7 @@ def test_those_who_are_told_the_same_share_a_buffer() -> None:
         sent: list[int] = []
         for page in pages:
             page.send = lambda frames: sent.append(id(frames))  # type: ignore[method-assign]
-        hub._alike = None
+        hub._groups_of_all = None
         hub.publish([number(1), addressed(2, but=Audience(tabs=frozenset("0")))])
         await window()
         assert len(sent) == 3 and len(set(sent)) == 2

@@ -6,7 +6,7 @@ import weakref
 import pytest
 
 from gantt_tornado.live import positions as acks_module
-from gantt_tornado.live.positions import Acks, page_url
+from gantt_tornado.live.positions import Positions, page_url
 from gantt_tornado.model.marks import Position
 
 URL = "/api/v1?since=3"
@@ -43,20 +43,20 @@ def test_a_page_is_known_by_its_url_without_the_token(uri: str, url: str) -> Non
 
 
 def test_a_page_that_comes_for_the_first_time_has_acknowledged_nothing(first: Socket) -> None:
-    acks = Acks()
+    acks = Positions()
     acks.greeted(URL)
     assert acks.opened(URL, first) == {}
 
 
 def test_a_page_that_made_no_handshake_is_nobody(first: Socket, second: Socket) -> None:
-    acks = Acks()
+    acks = Positions()
     acks.opened(URL, first)
     acks.arrived(URL, first, TASKS, AT_7)
     assert acks.opened(URL, second) == {}
 
 
 def test_a_page_that_returns_is_known_by_what_arrived(first: Socket, second: Socket) -> None:
-    acks = Acks()
+    acks = Positions()
     acks.greeted(URL)
     acks.opened(URL, first)
     acks.arrived(URL, first, frozenset({"tasks", "links"}), AT_7)
@@ -65,7 +65,7 @@ def test_a_page_that_returns_is_known_by_what_arrived(first: Socket, second: Soc
 
 
 def test_two_pages_behind_one_url_cannot_be_told_apart(first: Socket, second: Socket) -> None:
-    acks = Acks()
+    acks = Positions()
     acks.greeted(URL)
     acks.opened(URL, first)
     acks.arrived(URL, first, TASKS, AT_7)
@@ -74,7 +74,7 @@ def test_two_pages_behind_one_url_cannot_be_told_apart(first: Socket, second: So
 
 
 def test_an_older_socket_of_a_page_acknowledges_nothing_more(first: Socket, second: Socket) -> None:
-    acks = Acks()
+    acks = Positions()
     acks.greeted(URL)
     acks.opened(URL, first)
     acks.opened(URL, second)
@@ -83,7 +83,7 @@ def test_an_older_socket_of_a_page_acknowledges_nothing_more(first: Socket, seco
 
 
 def test_what_a_page_is_told_is_its_own_to_keep(first: Socket) -> None:
-    acks = Acks()
+    acks = Positions()
     acks.greeted(URL)
     told = acks.opened(URL, first)
     acks.arrived(URL, first, TASKS, AT_7)
@@ -94,7 +94,7 @@ def test_the_oldest_pages_are_forgotten_first(
     monkeypatch: pytest.MonkeyPatch, first: Socket
 ) -> None:
     monkeypatch.setattr(acks_module, "MOST_PAGES", 2)
-    acks = Acks()
+    acks = Positions()
     for url in ("/1", "/2", "/3"):
         acks.greeted(url)
         acks.opened(url, first)
@@ -107,7 +107,7 @@ def test_the_oldest_pages_are_forgotten_first(
 
 
 def test_a_page_takes_as_little_memory_with_a_long_url() -> None:
-    acks = Acks()
+    acks = Positions()
     tracemalloc.start()
     for number in range(100):
         acks.greeted(f"/api/v1?since={number}" + "x" * 60_000)
@@ -117,7 +117,7 @@ def test_a_page_takes_as_little_memory_with_a_long_url() -> None:
 
 
 def test_a_page_keeps_no_socket_alive() -> None:
-    acks, socket = Acks(), Socket()
+    acks, socket = Positions(), Socket()
     acks.greeted(URL)
     acks.opened(URL, socket)
     acks.arrived(URL, socket, TASKS, AT_7)
@@ -128,7 +128,7 @@ def test_a_page_keeps_no_socket_alive() -> None:
 
 
 def test_channels_that_are_not_replayed_are_not_remembered(first: Socket, second: Socket) -> None:
-    acks = Acks()
+    acks = Positions()
     acks.greeted(URL)
     acks.opened(URL, first)
     acks.arrived(URL, first, frozenset({"tasks", "x" * 200}), AT_7)

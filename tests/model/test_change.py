@@ -1,6 +1,6 @@
 import pytest
 
-from gantt_tornado.model.change import Author, Committed, Touched
+from gantt_tornado.model.change import Author, Change, Touched
 from gantt_tornado.model.entities import ENTITIES
 
 TASK = ENTITIES["task"]
@@ -31,12 +31,12 @@ def test_an_author_is_another_by_user_or_page(one: Author, other: Author, is_oth
     ],
 )
 def test_an_update_of_its_place_moves_a_row(action: str, fields: object, moved: bool) -> None:
-    change = Committed(9, 9, "default", TASK, 7, action, Author(""), 0, fields)  # type: ignore[arg-type]
+    change = Change(9, 9, "default", TASK, 7, action, Author(""), 0, fields)  # type: ignore[arg-type]
     assert change.moved == moved
 
 
 def test_fields_are_read_from_a_line_of_the_journal() -> None:
-    line = Committed(9, 9, "default", TASK, 7, "update", Author(""), 0, '{"text":["a","b"]}')
+    line = Change(9, 9, "default", TASK, 7, "update", Author(""), 0, '{"text":["a","b"]}')
     assert line.fields == {"text": ["a", "b"]}
 
 

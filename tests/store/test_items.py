@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, Stale, TooLarge
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.model import fractional_index
-from gantt_tornado.model.change import NOBODY, Author, Outcome
+from gantt_tornado.model.change import NOBODY, Author, WriteResult
 from gantt_tornado.model.dates import ISO, Calendar
 from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, LINK, TASK
 from gantt_tornado.store.items import LATELY, LINES_READ, LOOKED_AT, Store
@@ -273,7 +273,7 @@ def test_without_a_revision_the_last_seconds_count(
         plan.update("task", a, {"parent": b}, ALICE)
 
 
-def tied(plan: Driven, author: Author, source: int, target: int) -> Outcome:
+def tied(plan: Driven, author: Author, source: int, target: int) -> WriteResult:
     return plan.insert("link", {"source": source, "target": target, "type": "0"}, author)
 
 
@@ -1399,7 +1399,7 @@ def short_keys() -> Iterator[None]:
         yield
 
 
-def made_room(plan: Driven) -> tuple[list[int], Outcome]:
+def made_room(plan: Driven) -> tuple[list[int], WriteResult]:
     """Three rows, and what another did that came behind the first."""
     ids = [plan.task() for _ in range(3)]
     with short_keys():

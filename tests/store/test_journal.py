@@ -8,7 +8,7 @@ import pytest
 
 from gantt_tornado.errors import Conflict, NotFound
 from gantt_tornado.live.plan import Plan
-from gantt_tornado.model.change import Author, Committed
+from gantt_tornado.model.change import Author, Change
 from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES
 from gantt_tornado.model.journal_age import DAY
 from gantt_tornado.store import journal as journal_module
@@ -25,7 +25,7 @@ def plan() -> Iterator[Driven]:
 
 def history(
     plan: Driven, before: int = 1 << 60, limit: int = 99, item: int | None = None
-) -> list[Committed]:
+) -> list[Change]:
     return plan.store.journal.history(DEFAULT_PROJECT, before, limit, item)
 
 
@@ -104,7 +104,7 @@ def test_what_a_delete_took_with_it_names_the_delete(plan: Driven) -> None:
     top = plan.task()
     plan.task(parent=top)
     changes = plan.delete("task", top).changes
-    assert {change.root for change in changes} == {changes[-1].seq}
+    assert {change.cause_seq for change in changes} == {changes[-1].seq}
     taken = plan.store.journal.group(DEFAULT_PROJECT, changes[-1].seq)
     assert [line.id for line in taken] == [changes[0].id]
 
@@ -404,7 +404,7 @@ def test_an_author_that_cannot_be_read_is_another(plan: Driven, damage: dict[str
     task = plan.task()
     seq = plan.update("task", task, {"text": "a"}).changes[0].seq
     damage_line(plan, seq, damage)
-    assert any(each.user or each.device for each in plan.store.journal.authors_since(task, 1))
+    assert any(each.user or each.client_id for each in plan.store.journal.authors_since(task, 1))
 
 
 @pytest.mark.parametrize("damage", [{"action": "x"}, {"action": "update"}, {"action": b"\xff"}])

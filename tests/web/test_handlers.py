@@ -1,4 +1,4 @@
-"""REST, as section 3 of the wire contract has it, and what the stock client needs of it."""
+"""REST, as docs/protocol.md has it, and what the stock client needs of it."""
 
 import asyncio
 import gc
@@ -12,7 +12,7 @@ from tornado.iostream import StreamClosedError
 from tornado.tcpclient import TCPClient
 
 from gantt_tornado.errors import GanttError, Unavailable
-from gantt_tornado.model.change import Write
+from gantt_tornado.model.change import BatchRow
 from gantt_tornado.web import requests
 from gantt_tornado.web.requests import Body
 from tests.support import number_of
@@ -330,8 +330,8 @@ class TestRefusals:
 
     async def test_a_row_is_added_and_changed_in_one_batch(self, backend):
         rows = [
-            Write("inserted", "t1", {"text": "a", **DATES}),
-            Write("updated", "t1", {"text": "A"}),
+            BatchRow("inserted", "t1", {"text": "a", **DATES}),
+            BatchRow("updated", "t1", {"text": "A"}),
         ]
         added, changed = await backend.batch("task", rows)
         assert (added.id, changed.id) == (changed.id, backend.load()["tasks"][0]["id"])

@@ -11,7 +11,7 @@ from gantt_tornado import Backend, Config
 from gantt_tornado.errors import BadRequest, Forbidden, NotFound, TooLarge
 from gantt_tornado.web.requests import (
     LARGE,
-    LONGEST_DEVICE,
+    LONGEST_CLIENT_ID,
     LONGEST_ID,
     MOST_CONTAINERS,
     MOST_FIELDS,
@@ -202,7 +202,7 @@ def test_a_wrong_token_is_refused(backend: Backend) -> None:
 
 def test_an_author_is_a_user_at_a_page(backend: Backend) -> None:
     user = bearer(backend, "token")
-    assert author(request(Remote_Device="d" * 1000), user).device == "d" * LONGEST_DEVICE
+    assert author(request(Remote_Device="d" * 1000), user).client_id == "d" * LONGEST_CLIENT_ID
 
 
 @pytest.mark.parametrize("error, code", [(NotFound("x"), "not-found"), (None, "http-500")])

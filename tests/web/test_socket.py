@@ -636,13 +636,13 @@ class TestHangingUp:
     async def test_while_it_waits_for_its_turn(self, backend, gantt, gate, asked, silence):
         gate.set()
         for _ in range(AT_ONCE):
-            await backend.door.acquire()
+            await backend.connection_slots.acquire()
         socket = await raw(gantt)
-        await until(lambda: backend.door._waiters)
+        await until(lambda: backend.connection_slots._waiters)
         socket.close()
         await until(lambda: asked[0].request.connection.stream.closed())
         for _ in range(AT_ONCE):
-            backend.door.release()
+            backend.connection_slots.release()
         await silence()
         assert backend.connections == set()
 

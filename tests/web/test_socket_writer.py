@@ -7,7 +7,7 @@ import ssl
 import pytest
 from tornado import iostream
 
-from gantt_tornado.web.socket_writer import MOST_REPLAYS, Outlet
+from gantt_tornado.web.socket_writer import MOST_REPLAYS, SocketWriter
 
 pytestmark = pytest.mark.gen_test
 
@@ -23,7 +23,7 @@ class Line:
         self.stream = iostream.IOStream(near)
         self.peer = iostream.IOStream(self.far)
         self.complaints = 0
-        self.outlet = Outlet(self.stream, limit, self.complain)
+        self.outlet = SocketWriter(self.stream, limit, self.complain)
 
     def complain(self):
         self.complaints += 1
@@ -235,7 +235,7 @@ class TestThroughTheStream:
         stream = line.stream
         with pytest.MonkeyPatch.context() as patch:
             patch.delattr(stream if name == "_write_buffer" else stream._write_buffer, name)
-            Outlet(stream, 1000, line.complain).send(b"frame")
+            SocketWriter(stream, 1000, line.complain).send(b"frame")
         assert written == [b"frame"]
 
     async def test_with_tls(self, written):
@@ -243,7 +243,7 @@ class TestThroughTheStream:
         context = ssl.create_default_context()
         wrapped = context.wrap_socket(near, do_handshake_on_connect=False, server_hostname="here")
         stream = iostream.SSLIOStream(wrapped)
-        Outlet(stream, 1000, lambda: None).send(b"frame")
+        SocketWriter(stream, 1000, lambda: None).send(b"frame")
         assert written == [b"frame"]
         stream.close()
         far.close()
