@@ -57,7 +57,7 @@ def test_every_type_in_the_backends_signatures_has_a_public_name() -> None:
     inside = {"Connection", "OnChange", "Self", "Final"}
     builtin = {"str", "int", "bool", "object", "dict", "list", "None", "Any"}
     generic = {"Mapping", "Sequence", "Callable", "Awaitable"}
-    public = {"Committed": "Change"}
+    public = {"Change": "Change"}
     (backend,) = ast.parse(inspect.getsource(Backend)).body
     assert isinstance(backend, ast.ClassDef)
     used = set()
@@ -71,7 +71,7 @@ def test_every_type_in_the_backends_signatures_has_a_public_name() -> None:
             nodes = ast.walk(annotation or ast.Constant(0))
             used |= {node.id for node in nodes if isinstance(node, ast.Name)}
     wanted = {public.get(name, name) for name in used - inside - builtin - generic}
-    assert {"Author", "Outcome", "Write", "Change", "Authenticate"} <= wanted
+    assert {"Author", "WriteResult", "BatchRow", "Change", "Authenticate"} <= wanted
     assert wanted <= set(gantt_tornado.__all__)
 
 
@@ -105,8 +105,9 @@ def test_an_application_uses_every_public_name() -> None:
     assert set(gantt_tornado.__all__) <= names_in(OFFICE)
 
 
-def test_an_application_calls_all_that_the_readme_names() -> None:
-    table = (ROOT / "README.md").read_text().split("| call | what it does |")[1].split("\n\n")[0]
+def test_an_application_calls_all_that_the_page_names() -> None:
+    page = (ROOT / "docs" / "embedding.md").read_text()
+    table = page.split("| call | what it does |")[1].split("\n\n")[0]
     named = set(re.findall(r"(\w+)\(", "".join(re.findall(r"^\| (.*?) \|", table, re.M))))
     assert {"insert", "move", "on_change", "routes"} <= named
     # Which ``async with`` does for it.
