@@ -30,7 +30,7 @@ class Go(web.RequestHandler):
         self.made += map(event, range(len(self.made), events))
         sockets = [
             connection.ws_connection.stream.socket  # type: ignore[attr-defined]
-            for connection in self.backend.connections
+            for connection in self.backend.default.connections
         ]
         frame = self.made[0].frame
         if by == "c":
@@ -42,7 +42,7 @@ class Go(web.RequestHandler):
         self.finish({"bytes": events * len(frame)})
 
     async def _publish(self, events: int, batch: int) -> None:
-        hub = self.backend.hub
+        hub = self.backend.default.hub
         for first in range(0, events, batch):
             hub.publish(self.made[first : first + batch])
             # The window is 0, so what was published is written in the loop's next turn.
@@ -60,7 +60,7 @@ async def serve(directory: str) -> None:
     """Serve on a free port until the process is ended."""
     backend = Backend(Config(database=f"sqlite:///{directory}/hub.db"))
     await backend.start()
-    backend.hub = Hub(backend.plan, window=0)
+    backend.default.hub = Hub(backend.default.plan, window=0)
     app = make_app(backend)
     app.add_handlers(
         ".*", [("/go", Go, {"backend": backend, "c": floor.load(directory), "made": []})]

@@ -27,6 +27,7 @@ from gantt_tornado import (
     Forbidden,
     GanttError,
     NotFound,
+    Project,
     Role,
     Stale,
     StartError,
@@ -57,10 +58,10 @@ def sign_in(names: dict[str, Role]) -> Authenticate:
     return who
 
 
-async def fill(backend: Backend) -> int:
+async def fill(plan: Project) -> int:
     """A phase with three tasks, one after the other; returns the phase's id."""
     start = date.today()
-    phase = await backend.insert(
+    phase = await plan.insert(
         "task",
         {"text": "Shell", "type": "project", "start_date": start, "duration": 1},
         author=OFFICE,
@@ -68,29 +69,29 @@ async def fill(backend: Backend) -> int:
     )
     fields = {"parent": phase.id, "start_date": start, "cost": Decimal("1250.50")}
     ids = [
-        (await backend.insert("task", {"text": text, **fields, "duration": 2}, author=OFFICE)).id
+        (await plan.insert("task", {"text": text, **fields, "duration": 2}, author=OFFICE)).id
         for text in ("Roof", "Dig", "Walls")
     ]
     roof, dig, walls = ids
-    await backend.move(dig, before=roof, author=OFFICE)
-    await backend.move(walls, after=dig, before=roof, author=OFFICE)
+    await plan.move(dig, before=roof, author=OFFICE)
+    await plan.move(walls, after=dig, before=roof, author=OFFICE)
     links = [
         BatchRow("inserted", "a", {"source": dig, "target": walls, "type": "0"}),
         BatchRow("inserted", "b", {"source": walls, "target": roof, "type": "0"}),
     ]
-    for result in await backend.batch("link", links, author=OFFICE):
+    for result in await plan.batch("link", links, author=OFFICE):
         if isinstance(result, GanttError):
             log.warning("a link was refused: %s", result.message)
     return phase.id
 
 
-async def tidy(backend: Backend, id: int) -> str:
+async def tidy(plan: Project, id: int) -> str:
     """Delete a task and think better of it; what happened, for the log."""
     try:
-        outcome: WriteResult = await backend.delete("task", id, author=OFFICE)
+        outcome: WriteResult = await plan.delete("task", id, author=OFFICE)
         for change in outcome.changes[-1:]:
-            outcome = await backend.undo(change.cause_seq, author=OFFICE)
-        text = backend.item("task", id)["text"]
+            outcome = await plan.undo(change.cause_seq, author=OFFICE)
+        text = plan.item("task", id)["text"]
         return f"{text} is back with {len(outcome.changes)} changes"
     except Stale as error:
         return f"what the office knows of it is too old: {error.message}"
@@ -105,14 +106,14 @@ async def tidy(backend: Backend, id: int) -> str:
 class Rules:
     """Hears of every change, and puts off what begins on a weekend."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, plan: Project) -> None:
+        self._plan = plan
         self.heard = 0
 
     def count(self, change: Change) -> None:
         """Has run before the write returns, so it must be quick."""
         self.heard = change.seq
-        self._backend.publish("office", {"type": "custom-heard", "by": change.author.user})
+        self._plan.publish("office", {"type": "custom-heard", "by": change.author.user})
 
     async def keep(self, change: Change) -> None:
         """May take its time: no write waits for it."""
@@ -121,22 +122,22 @@ class Rules:
         start = date.fromisoformat(str(change.fields["start_date"][1])[:10])
         if start.weekday() in WEEKEND:
             monday = start + timedelta(days=7 - start.weekday())
-            await self._backend.update("task", change.id, {"start_date": monday}, author=OFFICE)
+            await self._plan.update("task", change.id, {"start_date": monday}, author=OFFICE)
 
 
-def serve(backend: Backend) -> None:
+def serve(plan: Project) -> None:
     """What the page calls as ``remote.api.office.…`` and reads as ``remote.data.site``."""
 
     def summary(user: User) -> dict[str, Any]:
-        return {"for": user.name, "tasks": len(backend.load()["tasks"])}
+        return {"for": user.name, "tasks": len(plan.load()["tasks"])}
 
     async def history(_user: User, item: int) -> list[str]:
-        changes = await backend.history(item=item, limit=10)
+        changes = await plan.history(item=item, limit=10)
         return [f"{change.author.user}: {change.action}" for change in changes]
 
-    backend.services.add("office.summary", summary)
-    backend.services.add("office.history", history)
-    backend.services.constant("site", "Elm Street 4")
+    plan.services.add("office.summary", summary)
+    plan.services.add("office.history", history)
+    plan.services.constant("site", "Elm Street 4")
 
 
 def application(backend: Backend) -> web.Application:
@@ -149,12 +150,13 @@ async def main(port: int, database: Path) -> None:
         database=f"sqlite:///{database}", tokens=(Token(token="elm-street", user="foreman"),)
     )
     async with Backend(config) as backend:
-        rules = Rules(backend)
-        end = backend.on_change(rules.count)
-        backend.on_change(rules.keep)
-        serve(backend)
-        if not backend.load()["tasks"]:
-            print(await tidy(backend, await fill(backend)))
+        plan = backend.default
+        rules = Rules(plan)
+        end = plan.on_change(rules.count)
+        plan.on_change(rules.keep)
+        serve(plan)
+        if not plan.load()["tasks"]:
+            print(await tidy(plan, await fill(plan)))
         server = make_app(backend).listen(port, "127.0.0.1")
         try:
             await asyncio.Event().wait()

@@ -19,6 +19,7 @@ from gantt_tornado.errors import (
 )
 from gantt_tornado.model.change import Author, BatchRow, Change, WriteResult
 from gantt_tornado.model.user import Role, User
+from gantt_tornado.project import Project
 from gantt_tornado.web.app import make_app, routes
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Forbidden",
     "GanttError",
     "NotFound",
+    "Project",
     "Role",
     "Stale",
     "StartError",

@@ -354,7 +354,7 @@ class Listen:
             reload: whether it says that its page handles ``reload``.
         """
         if isinstance(since, int):
-            since = str(self._backend.plan.position(since))
+            since = str(self._backend.default.plan.position(since))
         given = {"since": since, "tab": tab, "reload": 1 if reload else None}
         query = {name: str(value) for name, value in given.items() if value is not None}
         query |= {"token": self._token if token is None else token, "ws": "1"}

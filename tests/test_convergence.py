@@ -113,21 +113,21 @@ class Page:
         loaded = self.world.backend.load()
         self.tasks = {task["id"]: task for task in loaded["tasks"]}
         self.links = {link["id"]: link for link in loaded["links"]}
-        self.since = self.world.backend.plan.number(Position.read(loaded["seq"]))
+        self.since = self.world.backend.default.plan.number(Position.read(loaded["seq"]))
         self.connect()
 
     def connect(self) -> None:
         if self.world.backend is None or (self.socket and not self.socket.broken):
             return
         self.socket = Socket(self, self.since)
-        self.world.backend.hub.subscribe(self.socket, "tasks")
-        self.world.backend.hub.subscribe(self.socket, "links")
+        self.world.backend.default.hub.subscribe(self.socket, "tasks")
+        self.world.backend.default.hub.subscribe(self.socket, "links")
 
     def drop(self) -> None:
         if self.socket and not self.socket.broken:
             self.socket.broken = True
             if self.world.backend is not None:
-                self.world.backend.hub.leave(self.socket)
+                self.world.backend.default.hub.leave(self.socket)
             self.loop.call_later(2, self.connect)
 
     def is_below(self, id: int, above: int) -> bool:
@@ -440,7 +440,7 @@ class Convergence(RuleBasedStateMachine):
     @rule(back=st.integers(0, 6))
     def undo(self, back: int) -> None:
         async def undo(backend: Backend) -> None:
-            for change in (await backend.undo(max(1, backend.plan.seq - back))).changes:
+            for change in (await backend.undo(max(1, backend.default.plan.seq - back))).changes:
                 self.world.spoiled.add(change.id)
 
         with contextlib.suppress(Conflict, NotFound):

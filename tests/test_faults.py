@@ -147,7 +147,7 @@ def test_what_a_full_disk_refused_is_not_in_the_plan(path: Path) -> None:
         async with serving(path) as backend:
             await fill(backend)
             await together(backend, LARGE, LARGE)
-            assert (backend.load()["tasks"], backend.plan.seq) == ([], 0)
+            assert (backend.load()["tasks"], backend.default.plan.seq) == ([], 0)
 
     asyncio.run(scene())
 
@@ -376,7 +376,7 @@ def test_a_publish_that_raises_leaves_no_caller_without_an_answer(
 ) -> None:
     async def scene() -> None:
         async with serving(path) as backend:
-            monkeypatch.setattr(backend.hub, "publish", lambda events: 1 // 0)
+            monkeypatch.setattr(backend.default.hub, "publish", lambda events: 1 // 0)
             results = await together(backend, SMALL, SMALL)
             assert [result.id for result in results] == [1, 2]
             await asyncio.sleep(0)
@@ -523,7 +523,7 @@ def test_a_clock_40_days_ahead_at_one_start_leaves_the_journal_whole(
                 await backend.insert("task", {**SMALL, "text": text})
             for _ in range(10):
                 await backend._prune_once()
-            return backend.plan.horizon
+            return backend.default.plan.horizon
 
     assert asyncio.run(run("a", "b", "c")) == 0
     ahead(40)
@@ -572,7 +572,7 @@ def test_what_goes_wrong_while_asking_is_logged_and_tried_again(
             raise RuntimeError("private detail")
 
         async with serving(path) as backend:
-            monkeypatch.setattr(backend.hub, "ask", fail)
+            monkeypatch.setattr(backend.default.hub, "ask", fail)
             await asyncio.wait_for(again.wait(), 3)
 
     asyncio.run(scene())

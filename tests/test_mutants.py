@@ -26,15 +26,16 @@ COPIES = 2
 
 #: Module → the modules of tests that hold it, those that notice most first.
 TESTS = {
-    "store/journal": ("store/journal", "live/plan", "store/items", "backend"),
-    "live/plan": ("live/plan", "live/hub", "backend"),
+    "store/journal": ("store/journal", "live/plan", "store/items", "project"),
+    "live/plan": ("live/plan", "live/hub", "project"),
     "live/hub": ("live/hub", "live/plan", "web/socket"),
-    "live/inserts": ("live/inserts", "backend", "web/socket"),
+    "live/inserts": ("live/inserts", "project", "web/socket"),
     "live/resend": ("live/resend", "live/plan", "web/socket"),
-    "store/items": ("store/items", "backend"),
-    "store/writer": ("store/writer", "backend"),
+    "store/items": ("store/items", "project"),
+    "store/writer": ("store/writer", "project"),
     "live/positions": ("live/positions", "web/socket"),
     "backend": ("backend", "web/socket"),
+    "project": ("project", "web/socket"),
     "web/socket": ("web/socket",),
 }
 #: Mutants that no test can notice, by module, operator and line, each with its reason.

@@ -43,6 +43,22 @@ class _HalfWritten(Exception):
     """A job failed after it had written something."""
 
 
+#: Goes through the results of committed jobs, in steps.
+Steps = Callable[[list[Any]], Iterable[None]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnCommit:
+    """What follows on the commit of somebody's jobs, on the loop, with their results in order.
+
+    ``committed`` is gone through before their futures are resolved, and ``answered`` when
+    those who awaited the futures have gone on: a handler has written its answer by then.
+    """
+
+    committed: Steps
+    answered: Steps
+
+
 @dataclass(slots=True)
 class Job(Generic[T]):
     """One callable, run inside a transaction, and the future of its result.
@@ -52,6 +68,7 @@ class Job(Generic[T]):
 
     run: Callable[[], T]
     future: asyncio.Future[T]
+    on_commit: OnCommit | None = None
     result: T | None = None
     error: BaseException | None = None
 
@@ -59,22 +76,13 @@ class Job(Generic[T]):
 class Writer:
     """Runs jobs on its thread in the order of their submission.
 
-    For each committed batch, on the loop and with its results in order, ``committed`` is
-    gone through before their futures are resolved, and ``answered`` when those who awaited
-    the futures have gone on: a handler has written its answer by then. Both do their work
-    in steps, for one batch may hold thousands of rows: where the steps of a turn have taken
-    long, others have the loop before the next. No batch overtakes another.
+    What follows on the commit of a batch does its work in steps, for one batch may hold
+    thousands of rows: where the steps of a turn have taken long, others have the loop before
+    the next. No batch overtakes another.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        committed: Callable[[list[Any]], Iterable[None]],
-        answered: Callable[[list[Any]], Iterable[None]],
-    ) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._committed = committed
-        self._answered = answered
         self._queue: deque[Job[Any]] = deque()
         # One a batch, of what follows on its commit.
         self._deliveries: deque[Iterator[bool]] = deque()
@@ -99,7 +107,7 @@ class Writer:
         self._thread.start()
         return await started
 
-    def submit(self, run: Callable[[], T]) -> asyncio.Future[T]:
+    def submit(self, run: Callable[[], T], on_commit: OnCommit | None = None) -> asyncio.Future[T]:
         """Queue a job; its future fails with what the job raised, or with Unavailable.
 
         Raises:
@@ -112,7 +120,7 @@ class Writer:
             future.set_exception(_refusal(self._closing))
             return future
         with self._wake:
-            self._queue.append(Job(run, future))
+            self._queue.append(Job(run, future, on_commit))
             self._wake.notify()
         return future
 
@@ -279,8 +287,12 @@ class Writer:
 
     def _delivery(self, batch: list[Job[Any]]) -> Iterator[bool]:
         """What follows on a commit, in steps; True where others must have the loop now."""
-        results = [job.result for job in batch if job.error is None]
-        yield from _steps(self._committed, results)
+        results: dict[OnCommit, list[Any]] = {}
+        for job in batch:
+            if job.error is None and job.on_commit is not None:
+                results.setdefault(job.on_commit, []).append(job.result)
+        for following, own in results.items():
+            yield from _steps(following.committed, own)
         for job in batch:
             # A caller who hung up has cancelled its future; its row is committed.
             if job.error is None:
@@ -289,10 +301,11 @@ class Writer:
                 _fail(job.future, job.error)
         # The rest comes behind the wake-ups that the futures have just queued.
         yield True
-        yield from _steps(self._answered, results)
+        for following, own in results.items():
+            yield from _steps(following.answered, own)
 
 
-def _steps(work: Callable[[list[Any]], Iterable[None]], results: list[Any]) -> Iterator[bool]:
+def _steps(work: Steps, results: list[Any]) -> Iterator[bool]:
     try:
         for _ in work(results):
             yield False

@@ -296,7 +296,7 @@ class DataHandler(BodyHandler):
     roles: ClassVar = {"GET": Role.viewer, "HEAD": Role.viewer, "POST": Role.editor}
 
     async def get(self) -> None:
-        plan = self.backend.plan
+        plan = self.backend.default.plan
         assignments = self.get_query_argument("assignments", "") == "1"
         etag = f'"{plan.position()}{"-assignments" if assignments else ""}"'
         self.set_header("Etag", etag)
@@ -309,7 +309,7 @@ class DataHandler(BodyHandler):
         self.set_header("Content-Type", JSON)
         self.set_header("Vary", "Accept-Encoding, Origin")
         if size >= WORTHWHILE and "gzip" in self.request.headers.get("Accept-Encoding", ""):
-            packed = await self.backend.snapshots.compressed(assignments)
+            packed = await self.backend.default.snapshots.compressed(assignments)
             self.set_header("Content-Encoding", "gzip")
             chunks = [packed[at : at + FLUSH_EVERY] for at in range(0, len(packed), FLUSH_EVERY)]
             size = len(packed)

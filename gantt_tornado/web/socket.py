@@ -80,7 +80,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
                 return
             await super(Handler, self).get()
         else:
-            self.backend.positions.greeted(page_url(self.request.uri or ""))
+            self.backend.default.positions.greeted(page_url(self.request.uri or ""))
             self.answer(orjson.dumps(self.backend.services.handshake()))
 
     def error_body(self, status: int, error: BaseException | None) -> dict[str, Any]:
@@ -134,9 +134,9 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         self._reloads = self.get_query_argument("reload", "") == "1"
         self._tab = self.get_query_argument("tab", "")[:LONGEST_CLIENT_ID]
         if self._since is not None:
-            self._arrived = self.backend.positions.opened(self._page, self)
+            self._arrived = self.backend.default.positions.opened(self._page, self)
         self.send(protocol.websocket_frame(protocol.start(secrets.token_urlsafe(16))))
-        self.backend.connected(self)
+        self.backend.default.connected(self)
 
     async def on_message(self, message: str | bytes) -> None:
         if self._ended:
@@ -152,10 +152,10 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
                 if not self._ended:
                     # Not before its slot: what is asked of a channel must have been sent on it.
                     self._channels.add(name)
-                    self.backend.hub.subscribe(self, name)
+                    self.backend.default.hub.subscribe(self, name)
             case Unsubscribe(name):
                 self._channels.discard(name)
-                self.backend.hub.unsubscribe(self, name)
+                self.backend.default.hub.unsubscribe(self, name)
             case Call(calls):
                 await self._call(calls)
             case ignored:
@@ -203,7 +203,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         """The last change on a channel that the page is known to have, None for a page
         that did not ask for what it misses."""
         position = self._arrived.get(channel, self._since)
-        return None if position is None else self.backend.plan.number(position)
+        return None if position is None else self.backend.default.plan.number(position)
 
     def ask(self, seq: int) -> None:
         """Ask the browser whether all up to change ``seq`` has arrived."""
@@ -212,7 +212,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         if self._writer is None or self._writer.is_replaying:
             # The question would overtake what it asks for.
             return
-        position = self.backend.plan.position(seq)
+        position = self.backend.default.plan.position(seq)
         payload = str(position).encode()
         if payload in self._asked:
             return
@@ -227,7 +227,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
     def on_pong(self, data: bytes) -> None:
         if data in self._asked:
             position, channels = self._asked[data]
-            self.backend.positions.arrived(self._page, self, channels, position)
+            self.backend.default.positions.arrived(self._page, self, channels, position)
 
     def on_connection_close(self) -> None:
         self._hung_up = True
@@ -238,7 +238,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
     def on_close(self) -> None:
         self._end()
         if self._writer is not None:
-            self.backend.disconnected(self)
+            self.backend.default.disconnected(self)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Say goodbye; whoever does not answer is cut off after some seconds."""

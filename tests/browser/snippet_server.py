@@ -78,7 +78,7 @@ class Positions(web.RequestHandler):
         self._backend = backend
 
     def get(self) -> None:
-        pages = self._backend.positions._pages.items()
+        pages = self._backend.default.positions._pages.items()
         arrived = {key.hex(): page.arrived.items() for key, page in pages}
         self.write({key: {name: str(at) for name, at in of} for key, of in arrived.items()})
 

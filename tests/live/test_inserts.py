@@ -78,7 +78,7 @@ class Stage:
     def listen(self, tab: str, user_name: str, since: int | None = None, *channels: str) -> Socket:
         socket = Socket(tab, user_name, since)
         for channel in channels or ("tasks", "links"):
-            self.backend.hub.subscribe(socket, channel)
+            self.backend.default.hub.subscribe(socket, channel)
         return socket
 
     async def task(self, author: Author, **fields: Any) -> int:
@@ -256,7 +256,7 @@ def test_what_undo_brings_back_is_told_everybody_at_once(play) -> None:
         await stage.delete(THEIRS, a)
         await asyncio.sleep(LONG)
         own = stage.listen("mine", "eve")
-        await stage.ask(stage.backend.undo(stage.backend.plan.seq, author=MINE))
+        await stage.ask(stage.backend.undo(stage.backend.default.plan.seq, author=MINE))
         await asyncio.sleep(SHORT)
         assert own.told == [("add-task", a)]
 
@@ -268,7 +268,7 @@ def test_nothing_is_remembered_of_what_was_withheld(play) -> None:
         a = await stage.task(MINE)
         b = await stage.task(THEIRS, parent=a)
         await stage.link(MINE, a, b)
-        inserts = stage.backend._inserts
+        inserts = stage.backend.default._inserts
         assert inserts._held
         await asyncio.sleep(RETURNED + LONG)
         assert not (inserts._held or inserts._requests or inserts._adding)
@@ -523,7 +523,7 @@ def test_a_page_whose_request_is_under_way_is_told_when_it_is_answered(play) -> 
         own = stage.listen("mine", "eve")
         await stage.task(MINE)
         theirs = await stage.task(THEIRS)
-        with stage.backend._inserts.request("mine"):
+        with stage.backend.default._inserts.request("mine"):
             await asyncio.sleep(LONG)
             assert told_again(own, theirs) == ["add-task"]
         await asyncio.sleep(LONG)
@@ -590,9 +590,9 @@ def test_a_refused_row_that_is_deleted_counts_as_saved(play) -> None:
     async def scene(stage: Stage) -> None:
         known = await stage.task(THEIRS)
         await stage.refused(MINE, known)
-        assert stage.backend._inserts._refused
+        assert stage.backend.default._inserts._refused
         await stage.delete(MINE, known)
-        assert not stage.backend._inserts._refused
+        assert not stage.backend.default._inserts._refused
 
     play(scene)
 
@@ -603,11 +603,11 @@ def test_a_refused_post_counts_until_one_is_accepted(play) -> None:
             with pytest.raises(GanttError):
                 await stage.task(MINE, parent="a row that is on its way")
         known = await stage.task(MINE)
-        assert stage.backend._inserts._refused
+        assert stage.backend.default._inserts._refused
         await stage.put(MINE, known, text="Fill")
-        assert stage.backend._inserts._refused
+        assert stage.backend.default._inserts._refused
         await stage.task(MINE)
-        assert not stage.backend._inserts._refused
+        assert not stage.backend.default._inserts._refused
 
     play(scene)
 
@@ -617,9 +617,9 @@ def test_a_page_that_is_away_is_told_when_it_is_back(play) -> None:
         own = stage.listen("mine", "eve")
         theirs = await stage.task(THEIRS)
         await stage.task(MINE)
-        stage.backend.hub.leave(own)
+        stage.backend.default.hub.leave(own)
         await asyncio.sleep(LONG)
-        back = stage.listen("mine", "eve", stage.backend.plan.seq)
+        back = stage.listen("mine", "eve", stage.backend.default.plan.seq)
         assert back.told == []
         await asyncio.sleep(LONG)
         assert "add-task" in told_again(back, theirs)
@@ -653,7 +653,7 @@ def test_where_not_all_is_remembered_the_page_is_replayed(play, monkeypatch) -> 
         own.clear()
         await asyncio.sleep(LONG)
         assert all("add-task" in told_again(own, id) for id in theirs)
-        assert len(stage.backend._inserts._told) == 2
+        assert len(stage.backend.default._inserts._told) == 2
 
     play(scene)
 
@@ -661,7 +661,7 @@ def test_where_not_all_is_remembered_the_page_is_replayed(play, monkeypatch) -> 
 def test_a_program_that_adds_rows_is_no_page(play) -> None:
     async def scene(stage: Stage) -> None:
         await stage.task(Author("eve"))
-        inserts = stage.backend._inserts
+        inserts = stage.backend.default._inserts
         assert not (inserts._held or inserts._requests or inserts._adding)
 
     play(scene)
@@ -676,7 +676,9 @@ def test_refused_rows_are_remembered_within_bounds(play, monkeypatch) -> None:
         for page in "abcd":
             for id in ids:
                 await stage.refused(Author("eve", page), id)
-        assert {page: len(rows) for page, rows in stage.backend._inserts._refused.items()} == {
+        assert {
+            page: len(rows) for page, rows in stage.backend.default._inserts._refused.items()
+        } == {
             "c": 3,
             "d": 3,
         }

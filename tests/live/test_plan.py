@@ -434,9 +434,9 @@ def test_drops_of_one_batch_are_told_so_that_a_page_ends_right(drops: list[Any])
         await backend.start()
         ids = {name: (await backend.insert("task", DATES)).id for name in "abcd"}
         await asyncio.sleep(0)
-        client, page = Client(backend.plan), Page()
+        client, page = Client(backend.default.plan), Page()
         revs = {id: task["_rev"] for id, task in client.tasks.items()}
-        backend.hub.subscribe(page, "tasks")
+        backend.default.hub.subscribe(page, "tasks")
         updates = [
             backend.update(
                 "task", ids[row], {"target": target.format(**ids), "_rev": revs[ids[row]]}

@@ -170,7 +170,7 @@ def test_a_conversion_that_fails_half_way_leaves_all_as_it_was(
 
     async def texts() -> list[str]:
         async with Backend(config) as backend:
-            items = [backend.plan.item(ENTITIES["task"], id) for id in (1, 2)]
+            items = [backend.default.plan.item(ENTITIES["task"], id) for id in (1, 2)]
             written = [change.fields["text"][1] for change in await backend.history()]
             return [*(orjson.loads(item or b"")["text"] for item in items), *written]
 

@@ -4,14 +4,16 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from gantt_tornado.errors import Conflict, StartError, Unavailable
 from gantt_tornado.store import writer as writer_module
 from gantt_tornado.store.database import Database
-from gantt_tornado.store.writer import BATCH, Writer
+from gantt_tornado.store.writer import BATCH, OnCommit, Writer
+
+T = TypeVar("T")
 
 #: Seconds after which a job of these tests goes on by itself.
 PATIENCE = 10
@@ -23,12 +25,15 @@ class Written:
     def __init__(self, url: str = "sqlite:///:memory:") -> None:
         self.database = Database(url)
         self.told: list[tuple[str, Any]] = []
-        self.writer = Writer(
-            self.database,
+        self.writer = Writer(self.database)
+        self.on_commit = OnCommit(
             in_one_step(lambda results: self.told.append(("committed", results))),
             in_one_step(lambda results: self.told.append(("answered", results))),
         )
         self.statements: list[str] = []
+
+    def submit(self, run: Callable[[], T]) -> asyncio.Future[T]:
+        return self.writer.submit(run, self.on_commit)
 
     def prepare(self) -> str:
         self.database.peewee.execute_sql("CREATE TABLE IF NOT EXISTS n (n UNIQUE)")
@@ -54,7 +59,7 @@ class Written:
             loop.call_soon_threadsafe(entered.set)
             release.wait(PATIENCE)
 
-        self.writer.submit(wait)
+        self.submit(wait)
         await entered.wait()
         return release
 
@@ -85,8 +90,8 @@ def fail(error: Exception) -> Callable[[], None]:
 def test_a_job_gives_its_result() -> None:
     async def scene() -> None:
         async with started() as w:
-            assert await w.writer.submit(w.add(1)) == 1
-            assert await w.writer.submit(w.stored) == [1]
+            assert await w.submit(w.add(1)) == 1
+            assert await w.submit(w.stored) == [1]
 
     asyncio.run(scene())
 
@@ -94,8 +99,8 @@ def test_a_job_gives_its_result() -> None:
 def test_jobs_run_in_the_order_of_their_submission() -> None:
     async def scene() -> None:
         async with started() as w:
-            await asyncio.gather(*[w.writer.submit(w.add(n)) for n in range(300)])
-            assert await w.writer.submit(w.stored) == list(range(300))
+            await asyncio.gather(*[w.submit(w.add(n)) for n in range(300)])
+            assert await w.submit(w.stored) == list(range(300))
 
     asyncio.run(scene())
 
@@ -103,7 +108,7 @@ def test_jobs_run_in_the_order_of_their_submission() -> None:
 def test_jobs_run_on_a_thread_of_their_own() -> None:
     async def scene() -> None:
         async with started() as w:
-            names = {await w.writer.submit(lambda: threading.current_thread().name) for _ in "ab"}
+            names = {await w.submit(lambda: threading.current_thread().name) for _ in "ab"}
             assert names == {"gantt-writer"}
 
     asyncio.run(scene())
@@ -113,7 +118,7 @@ def test_what_waits_shares_one_commit() -> None:
     async def scene() -> None:
         async with started() as w:
             release = await w.hold()
-            jobs = [w.writer.submit(w.add(n)) for n in range(BATCH)]
+            jobs = [w.submit(w.add(n)) for n in range(BATCH)]
             w.statements.clear()
             release.set()
             await asyncio.gather(*jobs)
@@ -126,7 +131,7 @@ def test_a_batch_has_an_end() -> None:
     async def scene() -> None:
         async with started() as w:
             release = await w.hold()
-            jobs = [w.writer.submit(w.add(n)) for n in range(BATCH + 1)]
+            jobs = [w.submit(w.add(n)) for n in range(BATCH + 1)]
             release.set()
             await asyncio.gather(*jobs)
             await asyncio.sleep(0)
@@ -143,7 +148,7 @@ def test_it_says_how_many_wait() -> None:
     async def scene() -> None:
         async with started() as w:
             release = await w.hold()
-            jobs = [w.writer.submit(w.add(n)) for n in range(3)]
+            jobs = [w.submit(w.add(n)) for n in range(3)]
             assert w.writer.waiting == 3
             release.set()
             await asyncio.gather(*jobs)
@@ -158,7 +163,7 @@ def test_it_says_how_many_wait() -> None:
 def test_committed_then_the_caller_then_answered() -> None:
     async def scene() -> None:
         async with started() as w:
-            await w.writer.submit(w.add(1))
+            await w.submit(w.add(1))
             w.told.append(("caller", None))
             await asyncio.sleep(0)
             assert w.told == [("committed", [1]), ("caller", None), ("answered", [1])]
@@ -171,7 +176,7 @@ def test_every_caller_of_a_batch_goes_on_before_answered() -> None:
         async with started() as w:
 
             async def caller(n: int) -> None:
-                await w.writer.submit(w.add(n))
+                await w.submit(w.add(n))
                 w.told.append(("caller", n))
 
             release = await w.hold()
@@ -190,7 +195,7 @@ def test_every_caller_of_a_batch_goes_on_before_answered() -> None:
 def test_results_are_told_in_the_order_of_commit() -> None:
     async def scene() -> None:
         async with started() as w:
-            await asyncio.gather(*[w.writer.submit(w.add(n)) for n in range(300)])
+            await asyncio.gather(*[w.submit(w.add(n)) for n in range(300)])
             await asyncio.sleep(0)
             for name in ("committed", "answered"):
                 told = [n for who, results in w.told if who == name for n in results]
@@ -203,9 +208,9 @@ def test_nothing_is_told_of_a_job_that_failed() -> None:
     async def scene() -> None:
         async with started() as w:
             with pytest.raises(Conflict):
-                await w.writer.submit(fail(Conflict("no")))
+                await w.submit(fail(Conflict("no")))
             await asyncio.sleep(0)
-            assert w.told == [("committed", []), ("answered", [])]
+            assert w.told == []
 
     asyncio.run(scene())
 
@@ -220,7 +225,7 @@ def test_the_loop_is_free_while_a_job_runs() -> None:
                 loop.call_soon_threadsafe(entered.set)
                 return release.wait(PATIENCE)
 
-            job = w.writer.submit(wait)
+            job = w.submit(wait)
             await asyncio.wait_for(entered.wait(), PATIENCE)
             release.set()
             assert await job, "what the loop had to do came too late"
@@ -235,7 +240,7 @@ def test_a_job_gets_what_it_raised() -> None:
     async def scene() -> None:
         async with started() as w:
             with pytest.raises(Conflict, match="no way"):
-                await w.writer.submit(fail(Conflict("no way")))
+                await w.submit(fail(Conflict("no way")))
 
     asyncio.run(scene())
 
@@ -245,11 +250,11 @@ def test_a_job_that_fails_fails_alone(error: Exception) -> None:
     async def scene() -> None:
         async with started() as w:
             release = await w.hold()
-            jobs = [w.writer.submit(job) for job in (w.add(1), fail(error), w.add(2))]
+            jobs = [w.submit(job) for job in (w.add(1), fail(error), w.add(2))]
             release.set()
             results = await asyncio.gather(*jobs, return_exceptions=True)
             assert results == [1, error, 2]
-            assert await w.writer.submit(w.stored) == [1, 2]
+            assert await w.submit(w.stored) == [1, 2]
 
     asyncio.run(scene())
 
@@ -265,8 +270,8 @@ def test_a_job_that_fails_half_written_and_succeeds_apart_has_succeeded() -> Non
                     raise errors.pop()
                 return "done"
 
-            assert await w.writer.submit(fail_once) == "done"
-            assert await w.writer.submit(w.stored) == [1]
+            assert await w.submit(fail_once) == "done"
+            assert await w.submit(w.stored) == [1]
 
     asyncio.run(scene())
 
@@ -280,8 +285,8 @@ def test_what_a_failed_job_had_written_is_taken_back() -> None:
                 raise Conflict("no")
 
             with pytest.raises(Conflict):
-                await w.writer.submit(half)
-            assert await w.writer.submit(w.stored) == []
+                await w.submit(half)
+            assert await w.submit(w.stored) == []
 
     asyncio.run(scene())
 
@@ -295,9 +300,7 @@ def test_what_a_failed_job_had_written_is_taken_back_from_among_others() -> None
                 raise Conflict("no")
 
             release = await w.hold()
-            jobs = [
-                w.writer.submit(job) for job in (w.add(1), half, fail(Conflict("no")), w.add(3))
-            ]
+            jobs = [w.submit(job) for job in (w.add(1), half, fail(Conflict("no")), w.add(3))]
             release.set()
             results = await asyncio.gather(*jobs, return_exceptions=True)
             assert [r if isinstance(r, int) else type(r) for r in results] == [
@@ -306,7 +309,7 @@ def test_what_a_failed_job_had_written_is_taken_back_from_among_others() -> None
                 Conflict,
                 3,
             ]
-            assert await w.writer.submit(w.stored) == [1, 3]
+            assert await w.submit(w.stored) == [1, 3]
 
     asyncio.run(scene())
 
@@ -314,9 +317,9 @@ def test_what_a_failed_job_had_written_is_taken_back_from_among_others() -> None
 def test_only_who_fails_after_it_wrote_costs_savepoints() -> None:
     async def scene() -> None:
         async with started() as w:
-            await asyncio.gather(w.writer.submit(w.add(1)), w.writer.submit(w.add(2)))
+            await asyncio.gather(w.submit(w.add(1)), w.submit(w.add(2)))
             with pytest.raises(Conflict):
-                await w.writer.submit(fail(Conflict("no")))
+                await w.submit(fail(Conflict("no")))
             assert not [each for each in w.statements if "SAVEPOINT" in each]
 
     asyncio.run(scene())
@@ -325,9 +328,9 @@ def test_only_who_fails_after_it_wrote_costs_savepoints() -> None:
 def test_an_error_of_our_sql_is_not_called_a_full_disk() -> None:
     async def scene() -> None:
         async with started() as w:
-            await w.writer.submit(w.add(1))
+            await w.submit(w.add(1))
             with pytest.raises(Exception, match="UNIQUE") as raised:
-                await w.writer.submit(w.add(1))
+                await w.submit(w.add(1))
             assert not isinstance(raised.value, Unavailable)
 
     asyncio.run(scene())
@@ -337,10 +340,10 @@ def test_a_caller_that_hung_up_has_its_row_committed_and_told() -> None:
     async def scene() -> None:
         async with started() as w:
             release = await w.hold()
-            caller = w.writer.submit(w.add(1))
+            caller = w.submit(w.add(1))
             caller.cancel()
             release.set()
-            assert await w.writer.submit(w.stored) == [1]
+            assert await w.submit(w.stored) == [1]
             await asyncio.sleep(0)
             assert [r for name, results in w.told if name == "answered" for r in results][1] == 1
 
@@ -351,7 +354,7 @@ def test_a_caller_that_hung_up_harms_nobody_in_its_batch() -> None:
     async def scene() -> None:
         async with started() as w:
             release = await w.hold()
-            gone, there = w.writer.submit(w.add(1)), w.writer.submit(w.add(2))
+            gone, there = w.submit(w.add(1)), w.submit(w.add(2))
             gone.cancel()
             release.set()
             assert await there == 2
@@ -365,10 +368,11 @@ def test_a_take_over_that_raises_leaves_no_caller_without_an_answer(
     async def scene() -> None:
         database = Database("sqlite:///:memory:")
         answered: list[Any] = []
-        writer = Writer(database, lambda results: results[0].no, in_one_step(answered.extend))
+        writer = Writer(database)
+        on_commit = OnCommit(lambda results: results[0].no, in_one_step(answered.extend))
         await writer.start(lambda: None)
-        assert await writer.submit(lambda: 1) == 1
-        assert await writer.submit(lambda: 2) == 2
+        assert await writer.submit(lambda: 1, on_commit) == 1
+        assert await writer.submit(lambda: 2, on_commit) == 2
         await writer.close()
         assert answered == [1, 2]
 
@@ -381,13 +385,33 @@ def test_a_telling_that_raises_leaves_no_caller_without_an_answer(
 ) -> None:
     async def scene() -> None:
         database = Database("sqlite:///:memory:")
-        writer = Writer(database, lambda results: (), lambda results: results[0].no)
+        writer = Writer(database)
+        on_commit = OnCommit(lambda results: (), lambda results: results[0].no)
         await writer.start(lambda: None)
-        assert [await writer.submit(lambda: 1), await writer.submit(lambda: 2)] == [1, 2]
+        assert [
+            await writer.submit(lambda: 1, on_commit),
+            await writer.submit(lambda: 2, on_commit),
+        ] == [1, 2]
         await writer.close()
 
     asyncio.run(scene())
     assert len([line for line in caplog.messages if "could not be taken over" in line]) == 2
+
+
+def test_each_hears_of_their_own_jobs_alone() -> None:
+    async def scene() -> None:
+        async with started() as w:
+            others: list[Any] = []
+            on_commit = OnCommit(in_one_step(others.extend), in_one_step(others.extend))
+            release = await w.hold()
+            jobs = [w.submit(w.add(1)), w.writer.submit(w.add(2), on_commit)]
+            jobs += [w.writer.submit(w.add(3)), w.submit(w.add(4))]
+            release.set()
+            await asyncio.gather(*jobs)
+        assert ("committed", [1, 4]) in w.told and ("answered", [1, 4]) in w.told
+        assert others == [2, 2]
+
+    asyncio.run(scene())
 
 
 # In steps.
@@ -411,9 +435,10 @@ def test_between_the_steps_of_a_long_delivery_others_have_the_loop(
 
             return steps
 
-        writer = Writer(Database("sqlite:///:memory:"), steps("committed"), steps("answered"))
+        writer = Writer(Database("sqlite:///:memory:"))
+        on_commit = OnCommit(steps("committed"), steps("answered"))
         await writer.start(lambda: None)
-        await writer.submit(lambda: 1)
+        await writer.submit(lambda: 1, on_commit)
         await writer.close()
         assert done == ["committed", "others"] * 2 + ["answered", "others"] * 2
 
@@ -436,14 +461,18 @@ def test_no_delivery_overtakes_another() -> None:
                 yield
             done.append(("answered", results[0]))
 
-        writer = Writer(Database("sqlite:///:memory:"), committed, answered)
+        writer = Writer(Database("sqlite:///:memory:"))
+        on_commit = OnCommit(committed, answered)
         await writer.start(lambda: None)
 
         def second() -> int:
-            loop.call_soon_threadsafe(writer.submit, third_ran.set)
+            loop.call_soon_threadsafe(writer.submit, third_ran.set, on_commit)
             return 2
 
-        assert [await writer.submit(lambda: 1), await writer.submit(second)] == [1, 2]
+        assert [
+            await writer.submit(lambda: 1, on_commit),
+            await writer.submit(second, on_commit),
+        ] == [1, 2]
         await writer.close()
         names = [(name, n) for name, n in done if n]
         assert names == [(name, n) for n in (1, 2) for name in ("committed", "answered")]
@@ -462,9 +491,10 @@ def test_closing_waits_for_the_last_step(monkeypatch: pytest.MonkeyPatch) -> Non
                 done.append(step)
                 yield
 
-        writer = Writer(Database("sqlite:///:memory:"), lambda results: (), steps)
+        writer = Writer(Database("sqlite:///:memory:"))
+        on_commit = OnCommit(lambda results: (), steps)
         await writer.start(lambda: None)
-        await writer.submit(lambda: 1)
+        await writer.submit(lambda: 1, on_commit)
         await writer.close()
         assert len(done) == 100
 
@@ -511,7 +541,7 @@ def test_closing_finishes_what_is_queued() -> None:
     async def scene() -> None:
         async with started() as w:
             release = await w.hold()
-            jobs = [w.writer.submit(w.add(n)) for n in range(BATCH * 2)]
+            jobs = [w.submit(w.add(n)) for n in range(BATCH * 2)]
             closing = asyncio.create_task(w.writer.close())
             await asyncio.sleep(0)
             release.set()
@@ -527,7 +557,7 @@ def test_who_comes_after_the_end_is_refused() -> None:
             release = await w.hold()
             closing = asyncio.create_task(w.writer.close())
             await asyncio.sleep(0)
-            late = w.writer.submit(w.add(1))
+            late = w.submit(w.add(1))
             release.set()
             await closing
             with pytest.raises(Unavailable, match="shutting down"):
@@ -542,7 +572,7 @@ def test_a_queue_that_is_too_long_refuses(monkeypatch: pytest.MonkeyPatch) -> No
     async def scene() -> None:
         async with started() as w:
             release = await w.hold()
-            jobs = [w.writer.submit(w.add(n)) for n in range(3)]
+            jobs = [w.submit(w.add(n)) for n in range(3)]
             release.set()
             with pytest.raises(Unavailable) as refused:
                 await jobs[2]

@@ -381,7 +381,7 @@ class TestLimits:
         )
         await stream.read_until(b"start")
         await self.ended(await connect())
-        assert len(backend.connections) == 1
+        assert len(backend.default.connections) == 1
         stream.close()
 
     @pytest.mark.gen_test

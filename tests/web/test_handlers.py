@@ -789,7 +789,7 @@ class TestFailures:
         assert b"private" not in answer.body
 
     async def test_a_load_that_raises(self, backend, gantt, monkeypatch, logged_errors):
-        monkeypatch.setattr(backend, "plan", None)
+        monkeypatch.setattr(backend.default, "plan", None)
         answer = await gantt.anonymous().get("/data?token=" + gantt.headers["Remote-Token"])
         assert is_error(answer, 500)
 

@@ -18,6 +18,7 @@ from gantt_tornado.live.services import MOST_ANSWERED
 from gantt_tornado.model import fractional_index
 from gantt_tornado.model.marks import Marks
 from gantt_tornado.store import items
+from gantt_tornado.store.writer import OnCommit
 from gantt_tornado.web.socket import MOST_UNDER_WAY
 
 pytestmark = pytest.mark.gen_test
@@ -57,7 +58,7 @@ async def awaited(socket, type):
 
 def forget_touches(backend):
     """As if nobody had written for some seconds."""
-    backend._resend._touches.__init__()
+    backend.default._resend._touches.__init__()
 
 
 async def raw(gantt, *frames, receive_buffer=None):
@@ -196,7 +197,7 @@ class TestOpening:
 
     async def test_a_refused_socket_is_no_connection(self, backend, listen):
         await (await listen.open(token="wrong")).closed()
-        assert not backend.connections
+        assert not backend.default.connections
 
     async def test_what_a_refused_socket_says_is_not_heard(self, backend, gantt):
         calls = []
@@ -644,7 +645,7 @@ class TestHangingUp:
         for _ in range(AT_ONCE):
             backend.connection_slots.release()
         await silence()
-        assert backend.connections == set()
+        assert backend.default.connections == set()
 
     async def test_while_the_application_looks_who_that_is(
         self, backend, gantt, gate, asked, silence
@@ -654,7 +655,7 @@ class TestHangingUp:
         socket.close()
         gate.set()
         await silence()
-        assert backend.connections == set()
+        assert backend.default.connections == set()
 
     async def test_with_a_reset_while_the_application_looks(self, gantt, gate, asked, silence):
         socket = await raw(gantt)
@@ -829,7 +830,7 @@ class TestOrder:
 
         async def send(*request):
             # What is told next shall not have to wait for the end of a window.
-            await until(lambda: backend.hub._timer is None)
+            await until(lambda: backend.default.hub._timer is None)
             requests.append(Request(gantt, *request))
             return requests
 
@@ -844,7 +845,7 @@ class TestOrder:
         async def noted(requests):
             recorder = Recorder(requests)
             for channel in ("tasks", "links"):
-                backend.hub.subscribe(recorder, channel)
+                backend.default.hub.subscribe(recorder, channel)
             await until(lambda: recorder.notes)
             return recorder.notes[0]
 
@@ -892,7 +893,7 @@ class TestOrder:
 
     async def test_a_new_row_is_told_in_a_crowded_window_too(self, backend, listen, held):
         socket = await listen("tasks")
-        new = backend.plan.seq + 1
+        new = backend.default.plan.seq + 1
         with held():
             adding = asyncio.ensure_future(backend.insert("task", {"text": "a", **DATES}))
             await until(lambda: backend._writer.waiting == 1)
@@ -954,8 +955,8 @@ class TestClients:
     async def test_a_client_that_vanished_is_forgotten(self, backend, listen):
         socket = await listen("news")
         await socket.close()
-        await until(lambda: not backend.connections)
-        assert not backend.hub._listeners
+        await until(lambda: not backend.default.connections)
+        assert not backend.default.hub._listeners
 
     async def test_the_shutdown_closes_with_1001(self, backend, listen):
         several = [await listen("tasks"), await listen("news")]
@@ -982,10 +983,10 @@ class TestPace:
     async def test_a_reader_that_is_too_slow_is_closed_with_1013_alone(
         self, backend, gantt, listen
     ):
-        backend.hub._window = 0
+        backend.default.hub._window = 0
         slow = await raw(gantt, '{"action":"subscribe","name":"news"}', receive_buffer=4096)
         quick = await listen("news")
-        while not any(each._ended for each in backend.connections):
+        while not any(each._ended for each in backend.default.connections):
             backend.publish("news", "x" * 60_000)
             await quick.event()
         backend.publish("news", "still here")
@@ -996,7 +997,7 @@ class TestPace:
 
     async def test_the_goodbye_does_not_come_in_the_middle_of_an_event(self, backend, gantt):
         slow = await raw(gantt, '{"action":"subscribe","name":"news"}', receive_buffer=4096)
-        await until(lambda: backend.hub._listeners)
+        await until(lambda: backend.default.hub._listeners)
         backend.publish("news", "x" * 8_000_000)
         goodbye = await slow.read_until(b"Reading too slowly")
         slow.close()
@@ -1296,7 +1297,7 @@ class TestReplay:
     async def test_a_change_that_waits_in_the_window_is_not_told_twice(
         self, backend, gantt, listen
     ):
-        backend.hub._window = 0.3
+        backend.default.hub._window = 0.3
         await listen("tasks")
         await tasks(gantt, "a", "b")
         socket = await listen("tasks", since=0)
@@ -1307,14 +1308,15 @@ class TestReplay:
     async def test_a_change_between_commit_and_telling_is_told_once(self, backend, gantt, listen):
         """The page joins in the very step in which the plan has the change and the hub has not."""
         socket = await listen("news", since=0)
-        handler = next(iter(backend.connections))
-        committed = backend._writer._committed
+        handler = next(iter(backend.default.connections))
+        project = backend.default
+        then = project._on_commit
 
         def join(results):
-            yield from committed(results)
-            backend.hub.subscribe(handler, "tasks")
+            yield from then.committed(results)
+            project.hub.subscribe(handler, "tasks")
 
-        backend._writer._committed = join
+        project._on_commit = OnCommit(join, then.answered)
         task = await gantt.add("task")
         told = [await socket.value() for _ in range(3)]
         assert [value["type"] for value in told] == ["add-task", "update-task", "move-task"]
@@ -1334,12 +1336,12 @@ class TestReplay:
         self, backend, gantt, listen
     ):
         (a,) = await tasks(gantt, "a")
-        await gantt.get(f"/api/v1?since={backend.plan.position(0)}")
+        await gantt.get(f"/api/v1?since={backend.default.plan.position(0)}")
         first = await listen("links", since=0, handshake=False)
-        (handler,) = backend.connections
+        (handler,) = backend.default.connections
         handler.ask(1)
         await first.subscribe("tasks")
-        handler.on_pong(str(backend.plan.position(1)).encode())
+        handler.on_pong(str(backend.default.plan.position(1)).encode())
         await first.close()
         again = await listen("tasks", since=0, handshake=False)
         assert (await again.value("add-task"))["task"]["id"] == a
@@ -1350,9 +1352,9 @@ class TestReplay:
         (a,) = await tasks(gantt, "a")
         await gantt.get("/api/v1?since=0")
         first = await listen("links", "tasks", since=0, handshake=False)
-        (handler,) = backend.connections
+        (handler,) = backend.default.connections
         await first.send({"action": "unsubscribe", "name": "tasks"})
-        await until(lambda: "tasks" not in backend.hub._listeners[handler].channels)
+        await until(lambda: "tasks" not in backend.default.hub._listeners[handler].channels)
         handler.ask(1)
         handler.on_pong(b"1")
         await first.close()
@@ -1361,14 +1363,16 @@ class TestReplay:
 
     async def test_a_pong_of_another_history_leads_to_a_reload(self, backend, gantt, listen):
         await tasks(gantt, "a")
-        since = backend.plan.position(0)
+        since = backend.default.plan.position(0)
         await gantt.get(f"/api/v1?since={since}")
         first = await listen("tasks", since=0, handshake=False)
-        (handler,) = backend.connections
+        (handler,) = backend.default.connections
         handler.ask(1)
-        handler.on_pong(str(backend.plan.position(1)).encode())
+        handler.on_pong(str(backend.default.plan.position(1)).encode())
         await first.close()
-        backend.plan._marks = Marks(0, since.mark ^ backend.plan._shape, [(1, 0xABC)])
+        backend.default.plan._marks = Marks(
+            0, since.mark ^ backend.default.plan._shape, [(1, 0xABC)]
+        )
         again = await listen("tasks", since=0, handshake=False)
         await again.event("reload")
 
@@ -1376,7 +1380,7 @@ class TestReplay:
         """The question would overtake what it asks for."""
         await tasks(gantt, "a")
         await listen("tasks", since=0)
-        (handler,) = backend.connections
+        (handler,) = backend.default.connections
         handler.replay(iter((b"",)))
         handler.ask(1)
         assert handler._asked == {}
@@ -1384,7 +1388,7 @@ class TestReplay:
     @pytest.mark.parametrize("since", [str, lambda each: f"{each.seq}-{each.mark ^ 1:06x}"])
     async def test_a_position_counts_if_it_is_of_this_history(self, backend, gantt, listen, since):
         await tasks(gantt, "a", "b")
-        socket = await listen("tasks", since=since(backend.plan.position(1)))
+        socket = await listen("tasks", since=since(backend.default.plan.position(1)))
         await socket.event("add-task" if since is str else "reload")
 
     async def test_a_bare_number_is_of_no_history(self, gantt, listen):

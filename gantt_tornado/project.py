@@ -1,0 +1,524 @@
+"""One live plan: its writes and reads, and whoever is connected to it.
+
+Each change is carried from one to the next: committed, applied to the plan in memory,
+answered, then told to the others, in commit order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Protocol, TypeVar
+
+import orjson
+
+from gantt_tornado.config import Config
+from gantt_tornado.errors import (
+    BadRequest,
+    GanttError,
+    NotFound,
+    Stale,
+    TooLarge,
+)
+from gantt_tornado.live.callbacks import Callbacks, OnChange
+from gantt_tornado.live.hub import Audience, Event, Hub, Listener, encode_event
+from gantt_tornado.live.inserts import NEW, Inserts
+from gantt_tornado.live.plan import Plan
+from gantt_tornado.live.positions import Positions
+from gantt_tornado.live.resend import Resend
+from gantt_tornado.live.services import Services
+from gantt_tornado.live.snapshots import Snapshots
+from gantt_tornado.live.touches import Touches
+from gantt_tornado.model import protocol, text
+from gantt_tornado.model.change import ACTIONS, NOBODY, Author, BatchRow, Change, WriteResult
+from gantt_tornado.model.entities import (
+    DEFAULT_PROJECT,
+    ENTITIES,
+    TASK,
+    Entity,
+    Patch,
+    entity_named,
+    is_word,
+)
+from gantt_tornado.store.items import Store
+from gantt_tornado.store.writer import OnCommit, Writer
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Fields of an item, values in one of its fields, and characters of a text, from which on the
+#: loop does not wait for their reading.
+MANY: Final = 500
+LARGE: Final = 32 << 10
+#: Seconds between two attempts to read the plan again.
+REREAD_EVERY: Final = 2.0
+#: Seconds between two tellings of how many people are connected.
+PRESENCE_EVERY: Final = 0.5
+
+
+class Connection(Listener, Protocol):
+    """An open socket."""
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None: ...
+
+
+class Project:
+    """One plan with everybody who looks at it.
+
+    Made by :class:`~gantt_tornado.backend.Backend`. All methods belong on the loop that ran
+    its ``start()``.
+
+    Args:
+        config: the settings of the server.
+        writer: where the plan is written.
+    """
+
+    def __init__(self, config: Config, writer: Writer) -> None:
+        self.services = Services()
+        self.positions = Positions()
+        self.connections: set[Connection] = set()
+        self._calendar = config.calendar
+        self._markup = config.html == "clean"
+        self._max_rows = config.max_rows_a_write
+        self._writer = writer
+        self._on_commit = OnCommit(self._committed, self._answered)
+        self._callbacks = Callbacks()
+        self._presence: asyncio.TimerHandle | None = None
+        # A list a batch, between its commit and its telling.
+        self._untold: deque[list[Event]] = deque()
+        #: While the plan is read again.
+        self._rereading: asyncio.Task[None] | None = None
+        self._serve(Plan())
+        self._store: Store
+
+    def open(self, store: Store, plan: Plan, latest: Iterable[tuple[Entity, int]]) -> None:
+        """Serve a plan from now on.
+
+        Args:
+            latest: the items that were changed in the last seconds.
+        """
+        self._store = store
+        self._serve(plan)
+        # What the server before this one had still to repeat. Who comes later than that
+        # repetition has no answer of that server under way any more.
+        for entity, id in latest:
+            self._resend.touch(entity, id, "", disputed=True)
+
+    def _serve(self, plan: Plan) -> None:
+        def is_told() -> bool:
+            return not self._untold and self._rereading is None
+
+        self.plan = plan
+        self.hub = Hub(plan, withheld=lambda *replay: self._inserts.replaying(*replay))
+        self.snapshots = Snapshots(plan)
+        touches = Touches()
+        self._inserts = Inserts(plan, self.hub, touches, is_told)
+        self._resend = Resend(plan, self.hub, self._inserts, touches, is_told)
+
+    async def stop(self) -> None:
+        """Begin nothing any more."""
+        if self._rereading is not None:
+            self._rereading.cancel()
+            await asyncio.gather(self._rereading, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close every socket with 1001, once all that was committed has been told."""
+        self._resend.close()
+        self._inserts.close()
+        if self._presence is not None:
+            self._presence.cancel()
+        self.hub.close()
+        for connection in list(self.connections):
+            connection.close(protocol.GOING_AWAY, "The server is shutting down")
+        await self._callbacks.close()
+
+    # Writes. Each may raise BadRequest, NotFound, Conflict, TooLarge and Unavailable.
+
+    async def insert(
+        self,
+        entity: str,
+        fields: Mapping[str, Any],
+        *,
+        author: Author = NOBODY,
+        request: str = "",
+    ) -> WriteResult:
+        """Add an item: ``await backend.insert("task", {"text": "Dig", …})``.
+
+        ``request`` names the request; the same again adds no second item.
+        """
+        kind = entity_named(entity)
+        with self._inserts.request(author.client_id, NEW, adds=True):
+            edit = await self._read(kind, fields)
+            return await self._write(
+                lambda: self._store.insert(kind, edit, author, request=request)
+            )
+
+    async def update(
+        self,
+        entity: str,
+        id: int,
+        fields: Mapping[str, Any],
+        *,
+        author: Author = NOBODY,
+    ) -> WriteResult:
+        """Change fields of an item. With ``_rev`` among them, only those that differ from
+        the item as it was at that revision count, and are merged with what came since."""
+        return await self._update(entity_named(entity), id, fields, author)
+
+    async def _update(
+        self,
+        kind: Entity,
+        id: int,
+        fields: Mapping[str, Any],
+        author: Author,
+        has_all: int | None = None,
+    ) -> WriteResult:
+        """``has_all`` is the change as of which the writer has the whole plan, None for one
+        who has what its fields say."""
+        with self._inserts.request(author.client_id, id):
+            try:
+                edit = await self._read(kind, fields)
+                if has_all is not None:
+                    edit = replace(edit, rev=has_all, has_all=True)
+                return await self._write(lambda: self._store.update(kind, id, edit, author))
+            except GanttError as error:
+                # The writer has on its screen what is not stored.
+                self._refused(kind, id, author, fields, error)
+                raise
+
+    def _refused(
+        self,
+        kind: Entity,
+        id: int,
+        author: Author,
+        fields: Mapping[str, Any],
+        error: GanttError,
+    ) -> None:
+        self._resend.refused(kind, id, author, fields)
+        if isinstance(error, Stale):
+            # All that its page has may be of another history.
+            only = Audience(listeners=self.hub.reloading(author.client_id))
+            self.hub.publish(self._reload(only=only))
+
+    def _reload(self, version: int = 0, only: Audience | None = None) -> list[Event]:
+        """Tells pages to load again."""
+        value = self.plan.reload_value()
+        channels = [entity.channel for entity in ENTITIES.values()]
+        return [encode_event(each, value, self.plan.seq, 0, version, only) for each in channels]
+
+    async def _read(self, kind: Entity, fields: Mapping[str, Any]) -> Patch:
+        return await _beside(fields, kind.read, fields, self._calendar, self._markup)
+
+    async def move(
+        self,
+        id: int,
+        *,
+        parent: int | None = None,
+        before: int | None = None,
+        after: int | None = None,
+        author: Author = NOBODY,
+    ) -> WriteResult:
+        """Put a task elsewhere: last below ``parent`` (0 is the top), above the task
+        ``before`` or below the task ``after``, whose parent it then has.
+
+        Raises:
+            BadRequest: no place is named, or several that are not the same.
+        """
+        fields: dict[str, Any] = {}
+        beside = self._parent_beside(id, before, after)
+        if beside is None and parent is None:
+            raise BadRequest("A place is needed: parent, before or after.")
+        if beside is not None and parent is not None and beside != parent:
+            raise BadRequest(f"The parent is {parent}, but the neighbour's is {beside}.")
+        fields["parent"] = parent if beside is None else beside
+        if beside is not None:
+            fields["target"] = str(before) if after is None else f"next:{after}"
+        return await self._update(TASK, id, fields, author, has_all=self.plan.seq)
+
+    def _parent_beside(self, id: int, before: int | None, after: int | None) -> int | None:
+        """The parent of a move's neighbours, None where it names none."""
+        neighbours = [each for each in (before, after) if each is not None]
+        if id in neighbours:
+            raise BadRequest("A task cannot stand beside itself.")
+        parents = [int(self.item("task", each)["parent"]) for each in neighbours]
+        if before and after and not self.plan.adjoin(after, before, but=id):
+            raise BadRequest(f"There is no place below {after} and above {before}.")
+        return parents[0] if parents else None
+
+    async def delete(self, entity: str, id: int, *, author: Author = NOBODY) -> WriteResult:
+        """Delete an item with all that hangs on it. What is gone already is no error."""
+        kind = entity_named(entity)
+        with self._inserts.request(author.client_id, id):
+            return await self._write(lambda: self._store.delete(kind, id, author))
+
+    async def batch(
+        self, entity: str, writes: Sequence[BatchRow], *, author: Author = NOBODY
+    ) -> list[WriteResult | GanttError]:
+        """Carry out many writes in one transaction, and tell them when all are answered.
+
+        A row may point to another of the batch by the id that it has on the page. One
+        that is refused harms no other: its error stands in the place of its outcome.
+        The delete of a row that was never saved has the outcome with the id 0.
+        """
+        kind = entity_named(entity)
+        most = self._max_rows
+        if len(writes) > most:
+            raise TooLarge(f"This is too much at once: {len(writes)} rows, and {most} may come.")
+
+        def run() -> list[WriteResult | GanttError]:
+            saved: dict[str, int] = {}
+            return [self._carry_out(kind, write, author, saved) for write in writes]
+
+        adds = any(write.action == "inserted" for write in writes)
+        with self._inserts.request(author.client_id, adds=adds):
+            results = await self._write(run)
+            for write, result in zip(writes, results, strict=True):
+                self._note(kind, write, result, author)
+        return results
+
+    def _note(
+        self, kind: Entity, write: BatchRow, result: WriteResult | GanttError, author: Author
+    ) -> None:
+        """Note what became of one row of a batch."""
+        row = NEW if write.action == "inserted" else protocol.number(write.id) or NEW
+        error = result if isinstance(result, GanttError) else None
+        self._inserts.answered(author.client_id, row, error)
+        if error is not None and row != NEW:
+            self._refused(kind, row, author, write.fields, error)
+
+    def _carry_out(
+        self, kind: Entity, write: BatchRow, author: Author, saved: dict[str, int]
+    ) -> WriteResult | GanttError:
+        """On the writer's thread."""
+        ours = saved.get(write.id) or protocol.number(write.id) or 0
+        named = {field: write.fields.get(field) for field in kind.references}
+        own = {field: saved.get(str(id)) for field, id in named.items() if is_word(id)}
+        fields = {**write.fields, **{field: id for field, id in own.items() if id}}
+        try:
+            if write.action not in ACTIONS:
+                raise BadRequest(f"There is no action {write.action!r}.")
+            if write.action == "deleted":
+                return self._store.delete(kind, ours, author)
+            edit = kind.read(fields, self._calendar, self._markup)
+            if write.action != "inserted":
+                return self._store.update(kind, ours, edit, author)
+            outcome = self._store.insert(kind, edit, author)
+            saved[write.id] = outcome.id
+            return outcome
+        except GanttError as error:
+            # Its frames hold the list that it is put in.
+            return error.with_traceback(None)
+
+    async def undo(self, seq: int, *, author: Author = NOBODY) -> WriteResult:
+        """Take back change ``seq``, merged with what came after it. A deleted task comes
+        back with its subtree and links, under the old ids."""
+        return await self._write(lambda: self._store.undo(seq, author))
+
+    def _write(self, run: Callable[[], T]) -> asyncio.Future[T]:
+        def write() -> T:
+            self._store.begin(self._max_rows)
+            return run()
+
+        return self._writer.submit(write, self._on_commit)
+
+    # Reads.
+
+    async def history(
+        self, *, item: int | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Change]:
+        """Changes before number ``before``, newest first, of one item or of all."""
+        last = self.plan.seq + 1 if before is None else before
+        return await self._writer.submit(
+            lambda: self._store.journal.history(DEFAULT_PROJECT, last, limit, item)
+        )
+
+    def load(self) -> dict[str, Any]:
+        """All items and the number of the last change, as ``GET /data`` answers them, but
+        with text to the letter."""
+        loaded: dict[str, Any] = self._letters(b"".join(self.plan.load()))
+        return loaded
+
+    def item(self, entity: str, id: int) -> dict[str, Any]:
+        """One item.
+
+        Raises:
+            NotFound: there is none.
+        """
+        encoded = self.plan.item(entity_named(entity), id)
+        if encoded is None:
+            raise NotFound(f"There is no such {entity}.")
+        item: dict[str, Any] = self._letters(encoded)
+        return item
+
+    def _letters(self, wire: bytes) -> Any:
+        """JSON as clients get it, decoded, with text as it is stored."""
+        told = b"&" in wire and not self._markup
+        return text.each(text.read, orjson.loads(wire)) if told else orjson.loads(wire)
+
+    # Telling.
+
+    def publish(self, name: str, value: Any) -> None:
+        """Send a value of your own to everybody who listens to ``name``.
+
+        ``{"type": "custom-action", …}`` on a name of your own reaches the page's handler
+        for it. It is not stored and not replayed. It comes behind the events of every
+        write that returned before.
+
+        Raises:
+            BadRequest: the value is not JSON.
+        """
+        try:
+            encoded = orjson.dumps(value)
+        except TypeError as error:
+            raise BadRequest(f"The value of the event {name!r} is not JSON.") from error
+        event = encode_event(name, encoded)
+        if any(self._untold):
+            # What is committed is not published before its writer has been answered, and
+            # this is to come behind it.
+            self._untold[-1].append(event)
+        else:
+            self.hub.publish([event])
+
+    def on_change(self, callback: OnChange) -> Callable[[], None]:
+        """Call ``callback`` on the loop with each committed change, in commit order.
+
+        A plain function has run before the write returns to whoever asked for it, so it
+        must not take long. An ``async`` one is run beside the writes, one change after the
+        other, and no write waits for it; :meth:`close` lets it end, for some seconds. One
+        that raises is logged and harms nobody. Returns a function that ends it.
+        """
+        return self._callbacks.add(callback)
+
+    def connected(self, connection: Connection) -> None:
+        self.connections.add(connection)
+        self._announce_presence()
+
+    def disconnected(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        self.hub.leave(connection)
+        self._announce_presence()
+
+    # A change on its way.
+
+    def _committed(self, results: list[Any]) -> Iterator[None]:
+        """In steps of a change each, see :class:`~gantt_tornado.store.writer.Writer`."""
+        events: list[Event] = []
+        # At once, for between two steps the plan is ahead of what was told.
+        self._untold.append(events)
+        writes = _writes(results)
+        try:
+            if self._rereading is not None:
+                events += self._take_over(results)
+            if self._rereading is None:
+                yield from self._apply(writes, events)
+        except Exception:
+            self._read_again()
+        for outcome in writes:
+            for change in outcome.changes:
+                self._callbacks.call(change)
+                yield
+
+    def _answered(self, results: list[Any]) -> Iterator[None]:
+        events = self._untold.popleft()
+        try:
+            self.hub.publish(events)
+            for outcome in _writes(results):
+                yield from self._resend.written(outcome)
+                yield
+        except Exception:
+            self._read_again()
+
+    def _apply(self, writes: list[WriteResult], events: list[Event]) -> Iterator[None]:
+        """Bring the plan on by what was committed, and note what pages are to be told of it."""
+        for outcome in writes:
+            for change in outcome.changes:
+                # A plan that was read again may have it already.
+                if change.seq > self.plan.seq:
+                    self.plan.apply(change)
+                    # Where a row stands is told as of this change, not of the batch's last.
+                    # What was gone at once is told as deleted, when the answer has arrived.
+                    events += self._events(change) if not outcome.gone else ()
+                    yield
+            if outcome.gone and outcome.changes:
+                self._inserts.withhold(outcome.changes[0])
+
+    # What was committed could not be told.
+
+    def _read_again(self) -> None:
+        """Have the plan read from the store: something between commit and telling failed.
+
+        Until then the plan stays as it is, and nothing is told; then all pages are told to
+        load again. Call it where the exception is handled.
+        """
+        log.exception("what was committed could not be told: the plan is read again")
+        if self._rereading is None:
+            self._rereading = asyncio.create_task(self._reread())
+
+    async def _reread(self) -> None:
+        while True:
+            try:
+                # It comes back as a result in its place among the writes, to _committed.
+                await self._writer.submit(lambda: Plan.of(self._store.read()), self._on_commit)
+                return
+            except Exception:
+                log.exception("the plan could not be read again")
+                await asyncio.sleep(REREAD_EVERY)
+
+    def _take_over(self, results: list[Any]) -> list[Event]:
+        """The plan that was read again, once it is among the results, in place of the old."""
+        for plan in results:
+            if isinstance(plan, Plan):
+                self._rereading = None
+                self.plan.become(plan)
+                return self._reload(self.plan.version)
+        return []
+
+    def _events(self, change: Change) -> list[Event]:
+        entity = change.entity
+        if change.action == "delete":
+            values = [protocol.deleted_value(entity.name, change.id)]
+        else:
+            kind = f"{change.action}-{entity.name}"
+            values = [protocol.item_value(kind, entity.name, change.wire)]
+        if self._needs_move(change):
+            values.append(self.plan.move_value(change.id))
+        return self._inserts.events(entity, change.id, values, change=change)
+
+    def _needs_move(self, change: Change) -> bool:
+        """Whether clients, who keep a row's place and add new ones last, must be told
+        where it stands."""
+        if not change.entity.ordered:
+            return False
+        if change.action == "add":
+            return not self.plan.stands_last(change.id)
+        return change.moved
+
+    def _announce_presence(self) -> None:
+        if self._presence is None:
+            loop = asyncio.get_running_loop()
+            self._presence = loop.call_later(PRESENCE_EVERY, self._tell_presence)
+
+    def _tell_presence(self) -> None:
+        self._presence = None
+        self.publish("presence", {"type": "presence", "count": len(self.connections)})
+
+
+async def _beside(fields: Mapping[str, Any], read: Callable[..., T], *args: Any) -> T:
+    """What ``read`` makes of an item's fields; of many or large ones on another thread."""
+    if len(fields) > MANY or any(
+        len(value) > (LARGE if type(value) is str else MANY)
+        for value in fields.values()
+        if type(value) in (str, list, dict)
+    ):
+        return await asyncio.get_running_loop().run_in_executor(None, read, *args)
+    return read(*args)
+
+
+def _writes(results: list[Any]) -> list[WriteResult]:
+    """Those of the writer's results that stand for writes; the others were reads."""
+    flat = [each for result in results for each in (result if type(result) is list else (result,))]
+    return [result for result in flat if isinstance(result, WriteResult)]
