@@ -149,7 +149,7 @@ class Driven:
 
 def replay(plan: Plan, channel: str, since: int) -> list[bytes]:
     """The event values that bring a page from a change to now."""
-    return [value for each in plan.missed(channel, since) for value in each.values()]
+    return [value for values in plan.missed(channel, since) for value in values]
 
 
 def number_of(position: str) -> int:

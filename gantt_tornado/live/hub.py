@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import compress, islice
 from typing import Final, Protocol, TypeVar
 
-from gantt_tornado.live.plan import Missed, Plan
+from gantt_tornado.live.plan import Plan
 from gantt_tornado.model import protocol
 from gantt_tornado.model.entities import ENTITIES
 
@@ -174,7 +174,9 @@ class Hub:
         # Buffers on their way, in the order in which each listener must have them.
         self._outgoing: deque[tuple[bytes, list[Send]]] = deque()
         # (channel, since, without, reloads) → what was missed, as of one version of the plan.
-        self._replays: dict[tuple[str, int, frozenset[int], bool], bytes | list[Missed]] = {}
+        self._replays: dict[
+            tuple[str, int, frozenset[int], bool], bytes | Iterable[list[bytes]]
+        ] = {}
         self._replayed = -1
         self._timer: asyncio.TimerHandle | None = None
         self._published = plan.seq
@@ -428,19 +430,19 @@ class Hub:
 
     def _missed(
         self, channel: str, since: int, withheld: frozenset[int], reloads: bool
-    ) -> bytes | list[Missed]:
+    ) -> bytes | Iterable[list[bytes]]:
         """What a page has missed, framed where it is one slice."""
         missed = self._plan.missed(channel, since, withheld, reloads)
         slices = list(islice(sliced(channel, missed), 2))
         return b"".join(slices) if len(slices) < 2 else missed
 
 
-def sliced(channel: str, missed: Iterable[Missed]) -> Iterator[bytes]:
-    """The frames that tell what was missed, some at a time."""
+def sliced(channel: str, missed: Iterable[list[bytes]]) -> Iterator[bytes]:
+    """The frames that tell what was missed, some items at a time."""
     frames: list[bytes] = []
     size = 0
-    for snapshot in missed:
-        for value in snapshot.values():
+    for values in missed:
+        for value in values:
             frames.append(encode_event(channel, value).frame)
             size += len(frames[-1])
         if size >= REPLAYED_AT_ONCE:

@@ -111,6 +111,12 @@ class Sequence:
             self._blocks.remove(block)
         return self._items.pop(id)
 
+    def in_order(self, ids: Iterable[int]) -> list[int]:
+        """Some of the items in their order. Only blocks that hold any of them are searched."""
+        wanted = set(ids)
+        blocks = {self._block_of[id] for id in wanted}
+        return [id for block in self._blocks if block in blocks for id in block.ids if id in wanted]
+
     def chunks(self) -> list[bytes]:
         """The items as JSON, a chunk a block; a comma belongs between two chunks."""
         for block in self._blocks:
@@ -162,6 +168,9 @@ class Sequence:
             self._block_of[id] = rest
 
 
+_Place = tuple[int, int, int | None, int | None]
+
+
 class _Tree:
     """Who stands below whom, in which order."""
 
@@ -208,25 +217,22 @@ class _Tree:
             id = children[-1][1]
         return id
 
-    def in_order(self, ids: Iterable[int]) -> list[int]:
-        """Some of the items as they are drawn. Each on the way down to them is looked at once."""
-        wanted = set(ids)
-        below: dict[int, list[tuple[str, int]]] = {}
-        reached = set()
-        for id in wanted:
-            while id and id not in reached:
-                reached.add(id)
-                parent, sortorder = self.place[id]
-                below.setdefault(parent, []).append((sortorder, id))
-                id = parent
-        found = []
-        waiting = [0]
-        while waiting:
-            id = waiting.pop()
-            if id in wanted:
-                found.append(id)
-            waiting += [child for _, child in sorted(below.get(id, ()), reverse=True)]
-        return found
+    def stands(self, id: int) -> _Place:
+        """Where a task stands: its parent, its index, who is above and who below."""
+        parent, sortorder = self.place[id]
+        siblings = self._children[parent]
+        index = bisect_left(siblings, (sortorder, id))
+        above = siblings[index - 1][1] if index else None
+        below = siblings[index + 1][1] if index + 1 < len(siblings) else None
+        return parent, index, above, below
+
+    def copy(self, ids: Iterable[int]) -> _Tree:
+        """Where some tasks stand now among their siblings, whatever comes later."""
+        copy = _Tree()
+        copy.place = {id: self.place[id] for id in ids}
+        parents = {parent for parent, _ in copy.place.values()}
+        copy._children = {parent: self._children[parent].copy() for parent in parents}
+        return copy
 
     def previous(self, id: int) -> int | None:
         """What is drawn on the row above: None for the first row of all."""
@@ -238,9 +244,6 @@ class _Tree:
         return self.last(above)
 
 
-_Place = tuple[int, int, int | None, int | None]
-
-
 def _move_value(id: int, parent: int, index: int, above: int | None, below: int | None) -> bytes:
     target = f"next:{'null' if above is None else above}"
     if above is None and below is not None:
@@ -248,40 +251,36 @@ def _move_value(id: int, parent: int, index: int, above: int | None, below: int 
     return protocol.move_value(id, parent, index, target)
 
 
+def _values(entity: Entity, id: int, item: bytes | None, place: _Place | None) -> list[bytes]:
+    """Event values after which any client has an item so; None for one that is gone."""
+    name = entity.name
+    if item is None:
+        return [protocol.deleted_value(name, id)]
+    values = [protocol.item_value(f"{action}-{name}", name, item) for action in ("add", "update")]
+    return values if place is None else [*values, _move_value(id, *place)]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An item as it was at a moment, None where it was gone, and where it stood if it is a
-    task."""
+    """Some items of an entity as they are at a moment, whatever comes later.
+
+    Thousands of rows are copied at once, so it holds what can be copied without a step of
+    ours for each. Event values are made while they are gone through, which may be done in
+    slices, and several times.
+    """
 
     entity: Entity
-    id: int
-    item: bytes | None
-    place: _Place | None
+    ids: list[int]
+    #: None for an item that is gone.
+    items: list[bytes | None]
+    #: Where those that are tasks stand.
+    tree: _Tree
 
-    def values(self) -> Iterator[bytes]:
-        """Event values after which any client has it so."""
-        name = self.entity.name
-        if self.item is None:
-            yield protocol.deleted_value(name, self.id)
-            return
-        for action in ("add", "update"):
-            yield protocol.item_value(f"{action}-{name}", name, self.item)
-        if self.place is not None:
-            yield _move_value(self.id, *self.place)
-
-
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """In place of snapshots: the page has to load again."""
-
-    value: bytes
-
-    def values(self) -> Iterator[bytes]:
-        yield self.value
-
-
-#: What a page has missed of one item, or of all.
-Missed = Snapshot | Reload
+    def __iter__(self) -> Iterator[list[bytes]]:
+        """For each item, event values after which any client has it so."""
+        for id, item in zip(self.ids, self.items, strict=True):
+            place = self.tree.stands(id) if id in self.tree.place else None
+            yield _values(self.entity, id, item, place)
 
 
 def _entity_of(channel: str) -> Entity | None:
@@ -477,7 +476,7 @@ class Plan:
 
     def in_order(self, tasks: Iterable[int]) -> list[int]:
         """Tasks as they are drawn: parents before what is below them."""
-        return self._tree.in_order(tasks)
+        return self._sequences["task"].in_order(tasks)
 
     def stands_last(self, id: int) -> bool:
         """Whether a task is the last in its branch."""
@@ -493,14 +492,7 @@ class Plan:
 
     def move_value(self, id: int) -> bytes:
         """The ``move-task`` event that puts a task where it stands now."""
-        return _move_value(id, *self._place(id))
-
-    def _place(self, id: int) -> _Place:
-        """Where a task stands: its parent, its index, who is above and who below."""
-        parent, _ = self._tree.place[id]
-        index = self._tree.index(id)
-        above, below = self._tree.sibling(id, index - 1), self._tree.sibling(id, index + 1)
-        return parent, index, above, below
+        return _move_value(id, *self._tree.stands(id))
 
     def upsert(
         self, entity: Entity, id: int, refused: AbstractSet[str] = frozenset()
@@ -513,10 +505,7 @@ class Plan:
         item = self._sequences[entity.name][id]
         if refused:
             item = orjson.dumps(dict.fromkeys(sorted(refused)) | orjson.loads(item))
-        return list(self._snapshot(entity, id, item).values())
-
-    def _snapshot(self, entity: Entity, id: int, item: bytes | None) -> Snapshot:
-        return Snapshot(entity, id, item, self._place(id) if item and entity is TASK else None)
+        return _values(entity, id, item, self._tree.stands(id) if entity is TASK else None)
 
     def reattached(self, id: int) -> list[bytes]:
         """Event values after which any client shows a task below its parent.
@@ -591,28 +580,16 @@ class Plan:
         """Whether all that happened since a change is remembered."""
         return self.horizon <= since <= self.seq
 
-    def outgrows_load(self, since: int) -> bool:
-        """Whether it would be less to load again than to be told what happened since a
-        change; of what is little, it is not."""
-        left = max(SMALL, sum(map(len, self.load())))
-        for id, touched in reversed(self._touched.items()):
-            if not touched.is_after(since):
-                break
-            left -= _AROUND + 4 * len(self._sequences[touched.entity.name].get(id) or b"")
-            if left < 0:
-                return True
-        return False
-
     def missed(
         self,
         channel: str,
         since: int,
         without: AbstractSet[int] = frozenset(),
         reloads: bool = False,
-    ) -> list[Missed]:
-        """What brings a page from ``since`` to ``seq``: as it is now, whatever comes later.
-        Where the journal does not reach back, that is to load again; and for a page that
-        ``reloads`` where it is told to, also where that would be less.
+    ) -> Iterable[list[bytes]]:
+        """Event values, item by item, that bring a page from ``since`` to ``seq``: as it is
+        now, whatever comes later. Where the journal does not reach back, that is to load again;
+        and for a page that ``reloads`` where it is told to, also where that would be less.
 
         Deletes come first, then add + update of what is there, parents before children;
         one that a page has already is harmless. What left a task that may have been
@@ -622,42 +599,54 @@ class Plan:
         entity = _entity_of(channel)
         if entity is None:
             return []
-        if not self.reaches(since) or (reloads and self.outgrows_load(since)):
-            return [Reload(self.reload_value())]
-        sequence = self._sequences[entity.name]
-        gone: list[int] = []
-        there: list[int] = []
-        for id, touched in reversed(self._touched.items()):
-            if not touched.is_after(since):
-                break
-            if touched.entity is entity:
-                (gone if touched.deleted else there).append(id)
-        there += self._astray(entity, since).difference(there)
-        if without:
-            there = [id for id in there if id not in without]
-            gone = [id for id in gone if id not in without]
-        rescued = self._rescued(there, since) if gone and entity is TASK else []
+        if not self.reaches(since):
+            return [[self.reload_value()]]
+        touched = self._touched_after(since)
+        if reloads and self._outgrows_load(touched):
+            return [[self.reload_value()]]
+        own = [id for id, each in touched.items() if each.entity is entity and id not in without]
+        gone = [id for id in own if touched[id].deleted]
+        there = [id for id in own if not touched[id].deleted]
+        there += self._astray(entity, since, touched).difference(there, without)
+        rescued = self._rescued(there, since, touched) if gone and entity is TASK else []
         ids = [*self._drawn(entity, rescued), *reversed(gone), *self._drawn(entity, there)]
-        return [self._snapshot(entity, id, sequence.get(id)) for id in ids]
+        return self._snapshot(entity, ids)
 
-    def _astray(self, entity: Entity, since: int) -> set[int]:
+    def _snapshot(self, entity: Entity, ids: list[int]) -> Snapshot:
+        items = list(map(self._sequences[entity.name].get, ids))
+        placed = self._tree.place.keys() & ids if entity is TASK else ()
+        return Snapshot(entity, ids, items, self._tree.copy(placed))
+
+    def _touched_after(self, seq: int) -> dict[int, Touched]:
+        """What a page that has all up to a change may lack; the last touched is the first."""
+        found = {}
+        for id, touched in reversed(self._touched.items()):
+            if not touched.is_after(seq):
+                break
+            found[id] = touched
+        return found
+
+    def _outgrows_load(self, touched: Mapping[int, Touched]) -> bool:
+        """Whether it would be less to load again than to be told these items; of what is
+        little, it is not."""
+        left = max(SMALL, sum(map(len, self.load())))
+        for id, each in touched.items():
+            left -= _AROUND + 4 * len(self._sequences[each.entity.name].get(id) or b"")
+            if left < 0:
+                return True
+        return False
+
+    def _astray(self, entity: Entity, since: int, touched: Mapping[int, Touched]) -> set[int]:
         """What a page may have dropped by itself, with a task that it deleted, below
         which it still showed others."""
-        left: list[int] = []
-        deleted = False
-        for id, touched in reversed(self._touched.items()):
-            if not touched.is_after(since):
-                break
-            if touched.entity is TASK:
-                deleted |= touched.deleted
-                if touched.reparented > since and not touched.deleted:
-                    left.append(id)
-        if not deleted:
+        tasks = {id: each for id, each in touched.items() if each.entity is TASK}
+        if not any(each.deleted for each in tasks.values()):
             return set()
+        left = [id for id, each in tasks.items() if each.reparented > since and not each.deleted]
         whole = (self.whole(id) for id in left)
         return {id for each in whole for kind, id in each if kind is entity}
 
-    def _rescued(self, there: list[int], since: int) -> list[int]:
+    def _rescued(self, there: list[int], since: int, touched: Mapping[int, Touched]) -> list[int]:
         """Tasks to be moved before others are deleted, with the new parents that they need.
 
         The client drops a deleted task's whole subtree with its links. A task that left
@@ -666,11 +655,8 @@ class Plan:
         rescued: set[int] = set()
         for id in there:
             # What hangs below a task that moved may have changed before all that is remembered.
-            touched = self._touched.get(id)
-            if touched is not None and touched.reparented > since:
-                while (
-                    id not in rescued and id in self._touched and self._touched[id].is_after(since)
-                ):
+            if id in touched and touched[id].reparented > since:
+                while id not in rescued and id in touched:
                     rescued.add(id)
                     id = self._tree.place[id][0]
         return list(rescued)
