@@ -14,8 +14,10 @@ from urllib.parse import unquote
 
 #: Characters of a URL, or of a message that quotes a client, in a line of the log.
 LONGEST: Final = 300
+#: Its lines hold the URL of any request, also of one that no route of ours answers.
+ACCESS: Final = "tornado.access"
 #: Tornado's loggers whose lines quote what came in.
-LOGGERS: Final = ("tornado.general", "tornado.application")
+LOGGERS: Final = ("tornado.general", "tornado.application", ACCESS)
 
 _TOKEN = re.compile(r"(token).+", re.IGNORECASE)
 
@@ -53,15 +55,21 @@ def _decoded(text: str) -> str:
 
 class Redaction(logging.Filter):
     """For Tornado's own loggers: a message that quotes a header or a request says what is
-    wrong, but not the words.
+    wrong, but not the words; a line of the access log has its URL without the token.
 
     ``for name in LOGGERS: logging.getLogger(name).addFilter(Redaction())`` installs it.
     The command does; an application of yours has its own logging.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redacted(record.getMessage()), None
+        redact = access_line if record.name == ACCESS else redacted
+        record.msg, record.args = redact(record.getMessage()), None
         return True
+
+
+def access_line(line: str) -> str:
+    """A line of the access log without the token in its URL, which holds no space."""
+    return " ".join([url(word) for word in line.split(" ")])
 
 
 def redacted(message: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
+from tornado.log import access_log, app_log, gen_log
 
-from gantt_tornado.web.redaction import LONGEST, Redaction, redacted, url
+from gantt_tornado.web.redaction import LOGGERS, LONGEST, Redaction, redacted, url
 
 SPELLINGS = [
     "/data?token=secret",
@@ -79,6 +80,32 @@ def test_a_url_of_percent_signs_takes_no_time() -> None:
 )
 def test_what_tornado_quotes_is_left_out(message: str, shown: str) -> None:
     assert redacted(message) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("404 GET /x?token=secret (::1) 0.31ms", "404 GET /x?token=… (::1) 0.31ms"),
+        # Our own handlers have redacted it already.
+        ("101 GET /api/v1?token=… (::1) 0.31ms", "101 GET /api/v1?token=… (::1) 0.31ms"),
+        ("200 GET /x?a;%74oken=secret&b=1 (::1) 1ms", "200 GET /x?…&b=1 (::1) 1ms"),
+        ("200 GET /data (::1) 0.31ms", "200 GET /data (::1) 0.31ms"),
+    ],
+)
+def test_an_access_line_keeps_all_but_the_token(
+    line: str, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, redaction = logging.getLogger("tornado.access"), Redaction()
+    log.addFilter(redaction)
+    try:
+        log.warning("%s", line)
+    finally:
+        log.removeFilter(redaction)
+    assert caplog.messages == [shown]
+
+
+def test_each_logger_of_tornados_that_quotes_a_request_is_listed() -> None:
+    assert set(LOGGERS) == {each.name for each in (access_log, app_log, gen_log)}
 
 
 def test_a_logger_of_tornados_can_be_made_to_keep_silent(caplog: pytest.LogCaptureFixture) -> None:
