@@ -60,6 +60,16 @@ REREAD_EVERY: Final = 2.0
 PRESENCE_EVERY: Final = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What became of the rows of a batch, in their order."""
+
+    kind: Entity
+    author: Author
+    writes: Sequence[BatchRow]
+    results: list[WriteResult | GanttError]
+
+
 class Connection(Listener, Protocol):
     """An open socket."""
 
@@ -269,16 +279,19 @@ class Project:
         if len(writes) > most:
             raise TooLarge(f"This is too much at once: {len(writes)} rows, and {most} may come.")
 
-        def run() -> list[WriteResult | GanttError]:
+        def run() -> _Batch:
             saved: dict[str, int] = {}
-            return [self._carry_out(kind, write, author, saved) for write in writes]
+            results = [self._carry_out(kind, write, author, saved) for write in writes]
+            return _Batch(kind, author, writes, results)
 
         adds = any(write.action == "inserted" for write in writes)
         with self._inserts.request(author.client_id, adds=adds):
-            results = await self._write(run)
-            for write, result in zip(writes, results, strict=True):
-                self._note(kind, write, result, author)
-        return results
+            return (await self._write(run)).results
+
+    def _note_all(self, batch: _Batch) -> Iterator[None]:
+        for write, result in zip(batch.writes, batch.results, strict=True):
+            self._note(batch.kind, write, result, batch.author)
+            yield
 
     def _note(
         self, kind: Entity, write: BatchRow, result: WriteResult | GanttError, author: Author
@@ -415,6 +428,10 @@ class Project:
                 events += self._take_over(results)
             if self._rereading is None:
                 yield from self._apply(writes, events)
+            for batch in results:
+                if isinstance(batch, _Batch):
+                    # Here, for it is done in steps, and before the batch is answered.
+                    yield from self._note_all(batch)
         except Exception:
             self._read_again()
         for outcome in writes:
@@ -520,5 +537,9 @@ async def _beside(fields: Mapping[str, Any], read: Callable[..., T], *args: Any)
 
 def _writes(results: list[Any]) -> list[WriteResult]:
     """Those of the writer's results that stand for writes; the others were reads."""
-    flat = [each for result in results for each in (result if type(result) is list else (result,))]
+    flat = [
+        each
+        for result in results
+        for each in (result.results if type(result) is _Batch else (result,))
+    ]
     return [result for result in flat if isinstance(result, WriteResult)]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import settings
 
 from gantt_tornado.live.plan import Plan
@@ -150,6 +151,21 @@ class Driven:
 def replay(plan: Plan, channel: str, since: int) -> list[bytes]:
     """The event values that bring a page from a change to now."""
     return [value for values in plan.missed(channel, since) for value in values]
+
+
+def most_in_a_turn(patch: pytest.MonkeyPatch, owner: type, name: str) -> Callable[[], int]:
+    """How often a method has been called in one turn of the loop, at most."""
+    method = getattr(owner, name)
+    calls: list[int] = []
+
+    def counted(*args: Any) -> Any:
+        if not calls or calls[-1] == 0:
+            asyncio.get_running_loop().call_soon(calls.append, 0)
+        calls.append(calls[-1] + 1 if calls else 1)
+        return method(*args)
+
+    patch.setattr(owner, name, counted)
+    return lambda: max(calls, default=0)
 
 
 def number_of(position: str) -> int:

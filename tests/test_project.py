@@ -11,13 +11,14 @@ from enum import StrEnum
 import orjson
 import pytest
 
-from gantt_tornado import Backend, GanttError
+from gantt_tornado import Backend, BatchRow, GanttError
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, Unavailable
+from gantt_tornado.live.resend import Resend
 from gantt_tornado.model.entities import ENTITIES, Entity
 from gantt_tornado.model.marks import Position
 from gantt_tornado.store import writer
 from tests.live.test_hub import Page
-from tests.support import number_of
+from tests.support import most_in_a_turn, number_of
 
 pytestmark = pytest.mark.gen_test
 
@@ -106,6 +107,23 @@ class TestWrites:
         (a,) = await tasks(backend, "Dig")
         assert backend.item("task", a)["text"] == "Dig"
         assert backend.load()["tasks"] == [backend.item("task", a)]
+
+    async def test_what_a_long_batch_was_refused_is_noted_in_steps(self, backend, monkeypatch):
+        monkeypatch.setattr(writer, "LONGEST_TURN", 0)
+        (a,) = await tasks(backend, "Dig")
+        most = most_in_a_turn(monkeypatch, Resend, "refused")
+        await backend.batch("task", [BatchRow("", str(a), {})] * 10)
+        assert most() == 1
+
+    async def test_what_a_batch_was_refused_is_noted_before_it_is_answered(
+        self, backend, monkeypatch
+    ):
+        monkeypatch.setattr(writer, "LONGEST_TURN", 0)
+        rows = [BatchRow("", str(id), {}) for id in await tasks(backend, "Dig", "Lay", "Fill")]
+        noted = []
+        monkeypatch.setattr(Resend, "refused", lambda _, kind, id, *rest: noted.append(id))
+        await backend.batch("task", rows)
+        assert noted == [int(row.id) for row in rows]
 
     @pytest.mark.parametrize(
         "fields", [{"text": "a" * 40_000}, {"list": [1] * 600}, {f"k{n}": 1 for n in range(600)}]
