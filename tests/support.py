@@ -153,6 +153,19 @@ def replay(plan: Plan, channel: str, since: int) -> list[bytes]:
     return [value for values in plan.missed(channel, since) for value in values]
 
 
+def count_calls(patch: pytest.MonkeyPatch, owner: type, name: str) -> list[Any]:
+    """The calls of a method from now on, as they come."""
+    method = getattr(owner, name)
+    calls: list[Any] = []
+
+    def counted(*args: Any) -> Any:
+        calls.append(args)
+        return method(*args)
+
+    patch.setattr(owner, name, counted)
+    return calls
+
+
 def most_in_a_turn(patch: pytest.MonkeyPatch, owner: type, name: str) -> Callable[[], int]:
     """How often a method has been called in one turn of the loop, at most."""
     method = getattr(owner, name)

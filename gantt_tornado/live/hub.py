@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import compress, islice
+from itertools import chain, compress, islice
 from typing import Final, Protocol, TypeVar
 
 from gantt_tornado.live.plan import Plan
@@ -266,6 +266,29 @@ class Hub:
                 for entity in ENTITIES.values():
                     if entity.channel in subscriptions.channels:
                         self.subscribe(listener, entity.channel, since)
+
+    def retell(self, tab: str, channel: str, items: Callable[[], Iterable[list[bytes]]]) -> None:
+        """Tell a page of some items, in slices, between what was published before and all
+        that is published from now on; nothing may be applied to the plan that was not.
+
+        Args:
+            items: called for each socket of the page; event values, item by item.
+        """
+        for listener, subscriptions in list(self._listeners.items()):
+            if listener.tab == tab and channel in subscriptions.channels:
+                self._flush_to(listener.send)
+                collected = self._collected(listener, subscriptions)
+                self._try(listener.replay, chain(collected, sliced(channel, items())))
+
+    def _collected(self, listener: Listener, subscriptions: _Subscriptions) -> list[bytes]:
+        """What waits for the end of the window, for one listener, which is not told it then."""
+        own = [event for event in self._pending if event.version and event.is_for(listener)]
+        frames = frames_for(own, subscriptions.channels, subscriptions.joined_at)
+        if not frames:
+            return []
+        subscriptions.joined_at = dict.fromkeys(subscriptions.channels, self._plan.version)
+        self._joined = self._plan.version
+        return [frames]
 
     def publish(self, events: Sequence[Event]) -> None:
         """Tell the listeners: at once if nothing was told lately, else with the window."""

@@ -9,7 +9,7 @@ from its writer's own page until the answer must have arrived.
 While a page waits for the answer to a POST, the client puts others' new tasks off, until
 all its requests are answered and none is refused, and adds them then as they were. So
 what it was told in that time is remembered, and told again when the page has come to rest.
-Of a row below one that was put off the client has lost the place, see `Plan.reattached`.
+Of a row below one that was put off the client has lost the place.
 
 A page is known by a uuid of its own: the ``Remote-Device`` of its writes, the ``tab`` of
 its socket. Lives on the loop.
@@ -19,14 +19,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
 from gantt_tornado.errors import is_gone
 from gantt_tornado.live.delayed import Delayed
 from gantt_tornado.live.hub import Audience, Event, Hub, Listener, encode_event
-from gantt_tornado.live.plan import Plan
+from gantt_tornado.live.plan import Plan, Snapshot
 from gantt_tornado.live.touches import Touches
 from gantt_tornado.model import protocol
 from gantt_tornado.model.change import Change
@@ -332,7 +333,7 @@ class Inserts:
             # Before the rest, which is told with the next window.
             self._hub.replay(page, adding.replay_from)
         told = {
-            id: (TASK, each.seq)
+            id: each.seq
             for id, each in self._told.items()
             # A refused row that its user deletes is no more heard of, and what was put off for
             # its sake is added then as it was: once more, where it is not so any more.
@@ -342,16 +343,36 @@ class Inserts:
         roots = [*told]
         if adding.replay_from is not None:
             roots += self._plan.added_since(adding.replay_from)
-        lost = self._plan.below(roots)
-        audience = Audience(tabs=frozenset((page,)))
-        for id in self._in_order(told | {id: (TASK, 0) for id in lost}):
-            if id in lost:
-                self._reattach(id, audience)
-            else:
-                self._tell(TASK, id, told[id][1], audience)
+        self._retell(page, told, self._plan.below(roots))
         adding.told_again = self._now()
         adding.was_refused = refused
         self._done.put(page, None)
+
+    def _retell(self, page: str, told: Mapping[int, int], lost: AbstractSet[int]) -> None:
+        """Tell a page tasks as they are now: those that it may have been told of first as they
+        were at a change, and those that it may have been told of while it lacked their parent.
+        There may be thousands below one."""
+        plan = self._plan
+        ids = lost | told.keys()
+        if any(page in each.audience.tabs for held in self._held.values() for each in held):
+            ids = {id for id in ids if not self._is_withheld(id, page)}
+        gone = [id for id in told if id in ids and plan.item(TASK, id) is None]
+        same = {id for id, seq in told.items() if self._is_as(id, seq)}
+        ordered = [*gone, *plan.in_order(ids.difference(gone))]
+        snapshot = plan.snapshot(TASK, ordered, lost, same)
+        if ordered:
+            self._hub.retell(page, TASK.channel, lambda: self._noting(snapshot))
+
+    def _is_withheld(self, id: int, page: str) -> bool:
+        audience = self._without(TASK, id)
+        return audience is not None and page in audience.tabs
+
+    def _noting(self, snapshot: Snapshot) -> Iterator[list[bytes]]:
+        """Go through items that a client may draw over an edit."""
+        for id, values in zip(snapshot.ids, snapshot, strict=True):
+            if len(values) > 1:
+                self._touches.note(id, "", self._now())
+            yield values
 
     def _forget(self, page: str, _: None) -> None:
         if page not in self._requests and page not in self._rested and page not in self._refused:
@@ -372,11 +393,6 @@ class Inserts:
             values = self._plan.upsert(entity, id)
             self._touches.note(id, "", self._now())
         self._publish(entity, id, values, audience)
-
-    def _reattach(self, id: int, audience: Audience) -> None:
-        """Tell a task to those who may have been told of it while they lacked its parent."""
-        self._touches.note(id, "", self._now())
-        self._publish(TASK, id, self._plan.reattached(id), audience)
 
     def _publish(self, entity: Entity, id: int, values: list[bytes], audience: Audience) -> None:
         # Behind what they had when they joined.

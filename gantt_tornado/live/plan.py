@@ -275,12 +275,33 @@ class Snapshot:
     items: list[bytes | None]
     #: Where those that are tasks stand.
     tree: _Tree
+    #: Tasks that a client may not show below their parent.
+    lost: AbstractSet[int] = frozenset()
+    #: What a client has as it is, or not at all.
+    same: AbstractSet[int] = frozenset()
 
     def __iter__(self) -> Iterator[list[bytes]]:
         """For each item, event values after which any client has it so."""
         for id, item in zip(self.ids, self.items, strict=True):
             place = self.tree.stands(id) if id in self.tree.place else None
-            yield _values(self.entity, id, item, place)
+            values = _values(self.entity, id, item, place)
+            if item is not None and id in self.lost:
+                values.insert(1, _at_the_top(item))
+            elif id in self.same:
+                # More would be drawn over what its user does.
+                del values[1:]
+            yield values
+
+
+def _at_the_top(item: bytes) -> bytes:
+    """What a task is told as before it is told with its parent, to be shown below it.
+
+    The stock client loses a row whose parent it has not got: it holds the row and does not
+    show it, or shows it at the top, and an update with the same parent changes nothing.
+    """
+    return protocol.item_value(
+        "update-task", "task", orjson.dumps(orjson.loads(item) | {"parent": 0})
+    )
 
 
 def _entity_of(channel: str) -> Entity | None:
@@ -507,21 +528,6 @@ class Plan:
             item = orjson.dumps(dict.fromkeys(sorted(refused)) | orjson.loads(item))
         return _values(entity, id, item, self._tree.stands(id) if entity is TASK else None)
 
-    def reattached(self, id: int) -> list[bytes]:
-        """Event values after which any client shows a task below its parent.
-
-        The stock client loses a row whose parent it has not got: it holds the row and does
-        not show it, or shows it at the top, and an update with the same parent changes
-        nothing. So the row is told at the top first.
-        """
-        add, *rest = self.upsert(TASK, id)
-        item = orjson.loads(self._sequences["task"][id])
-        return [
-            add,
-            protocol.item_value("update-task", "task", orjson.dumps(item | {"parent": 0})),
-            *rest,
-        ]
-
     def added_since(self, seq: int) -> Iterator[int]:
         """The tasks that are there and were not at change ``seq``."""
         for id, touched in reversed(self._touched.items()):
@@ -532,11 +538,14 @@ class Plan:
                 yield id
 
     def below(self, tasks: Iterable[int]) -> set[int]:
-        """All that is below some tasks, at any depth."""
+        """All that is below some tasks, at any depth. Each is looked at once, whichever of
+        the tasks are below others."""
         found: set[int] = set()
-        for task in tasks:
-            if task in self._tree.place and task not in found:
-                found.update(self._tree.subtree(task)[1:])
+        waiting = list(tasks)
+        while waiting:
+            below = set(self._tree.children(waiting.pop())) - found
+            found |= below
+            waiting += below
         return found
 
     def whole(self, id: int) -> list[tuple[Entity, int]]:
@@ -610,12 +619,19 @@ class Plan:
         there += self._astray(entity, since, touched).difference(there, without)
         rescued = self._rescued(there, since, touched) if gone and entity is TASK else []
         ids = [*self._drawn(entity, rescued), *reversed(gone), *self._drawn(entity, there)]
-        return self._snapshot(entity, ids)
+        return self.snapshot(entity, ids)
 
-    def _snapshot(self, entity: Entity, ids: list[int]) -> Snapshot:
+    def snapshot(
+        self,
+        entity: Entity,
+        ids: list[int],
+        lost: AbstractSet[int] = frozenset(),
+        same: AbstractSet[int] = frozenset(),
+    ) -> Snapshot:
+        """Some items as they are now, whatever comes later."""
         items = list(map(self._sequences[entity.name].get, ids))
         placed = self._tree.place.keys() & ids if entity is TASK else ()
-        return Snapshot(entity, ids, items, self._tree.copy(placed))
+        return Snapshot(entity, ids, items, self._tree.copy(placed), lost, same)
 
     def _touched_after(self, seq: int) -> dict[int, Touched]:
         """What a page that has all up to a change may lack; the last touched is the first."""

@@ -737,12 +737,67 @@ def test_what_no_journal_holds_does_not_move_the_question() -> None:
     run(scene())
 
 
-def test_nobody_is_asked_who_has_not_joined() -> None:
+def test_nobody_is_asked_who_has_not_frames_for() -> None:
     page = Page()
     hub = hub_of(page)
     hub.leave(page)
     hub.ask()
     assert page.asked == []
+
+
+# Telling a page again.
+
+
+def test_what_a_page_is_told_again_comes_behind_what_waits_for_the_window(plan: Driven) -> None:
+    async def scene() -> None:
+        mine, other = Page(tab="mine"), Page(tab="other")
+        hub = Hub(plan.plan, WINDOW)
+        for page in (mine, other):
+            hub.subscribe(page, "tasks")
+        hub.publish([number(0)])
+        hub.publish([told(plan, plan.task(text="Dig"))])
+        hub.retell("mine", "tasks", lambda: [[b'"again"']])
+        assert (mine.had, other.had) == ([0, "Dig", "again"], [0])
+        await window()
+        assert (mine.had, other.had) == ([0, "Dig", "again"], [0, "Dig"])
+
+    run(scene())
+
+
+def test_an_applications_own_event_is_told_once_behind_it(plan: Driven) -> None:
+    async def scene() -> None:
+        page = Page(tab="mine")
+        hub = Hub(plan.plan, WINDOW)
+        hub.subscribe(page, "tasks")
+        hub.publish([number(0)])
+        hub.publish([number(1), told(plan, plan.task(text="Dig"))])
+        hub.retell("mine", "tasks", lambda: [[b'"again"']])
+        await window()
+        assert page.had == [0, "Dig", "again", 1]
+
+    run(scene())
+
+
+@pytest.mark.usefixtures("slices")
+def test_what_is_on_its_way_to_a_page_is_not_overtaken() -> None:
+    async def scene() -> None:
+        pages = [Page(tab=f"{n}") for n in range(5)]
+        hub = hub_of(*pages)
+        hub.publish([number(1)])
+        hub.retell("4", "tasks", lambda: [[b'"again"']])
+        hub.close()
+        assert pages[4].had == [1, "again"]
+
+    run(scene())
+
+
+def test_a_page_is_told_again_what_it_listens_to() -> None:
+    async def scene() -> None:
+        page = Page(tab="mine")
+        hub_of(page, channel="links").retell("mine", "tasks", lambda: [[b"1"]])
+        assert page.had == []
+
+    run(scene())
 
 
 # What a replay has drawn over.

@@ -11,10 +11,13 @@ import pytest
 
 from gantt_tornado import Backend, Config
 from gantt_tornado.errors import GanttError
+from gantt_tornado.live import hub as hub_module
 from gantt_tornado.live import inserts as inserts_module
 from gantt_tornado.live.inserts import ARRIVED, LATE, RETURNED, UNDER_WAY
+from gantt_tornado.live.plan import _Tree
+from gantt_tornado.live.touches import Touches
 from gantt_tornado.model.change import Author
-from tests.support import DATES, Loop
+from tests.support import DATES, Loop, count_calls
 
 #: Two pages of one user, one of another; each has a socket with its ``tab``.
 MINE, ALSO_MINE, THEIRS = Author("eve", "mine"), Author("eve", "also mine"), Author("carl", "his")
@@ -415,6 +418,61 @@ def test_what_is_below_a_replayed_row_that_was_put_off_is_attached_again(play) -
         own.clear()
         await asyncio.sleep(LONG)
         assert places_again(own, below)[-2:] == [0, theirs]
+
+    play(scene)
+
+
+class Slow(Socket):
+    """One that has not yet read what it is replayed."""
+
+    def __init__(self, tab: str, user_name: str) -> None:
+        super().__init__(tab, user_name)
+        self.slices: list[Iterator[bytes]] = []
+
+    def replay(self, slices: Iterator[bytes]) -> None:
+        self.slices.append(slices)
+
+
+def test_thousands_of_rows_are_told_again_while_they_are_read(play, monkeypatch) -> None:
+    """As they were, whatever comes meanwhile, and no row before it is read."""
+    monkeypatch.setattr(hub_module, "REPLAYED_AT_ONCE", 1)
+    worked_out = count_calls(monkeypatch, _Tree, "stands")
+
+    async def scene(stage: Stage) -> None:
+        own = Slow("mine", "eve")
+        stage.backend.default.hub.subscribe(own, "tasks")
+        theirs = await stage.task(THEIRS)
+        await stage.task(MINE)
+        below = [await stage.task(THEIRS, parent=theirs) for _ in range(3)]
+        await asyncio.sleep(LONG)
+        worked_out.clear()
+        (slices,) = own.slices
+        own.clear()
+        while ("add-task", theirs) not in own.told:
+            own.send(next(slices))
+        assert len(worked_out) == 1
+        await stage.delete(THEIRS, below[1])
+        for frames in slices:
+            own.send(frames)
+        assert [id for what, id in own.told if what == "add-task"][-4:] == [theirs, *below]
+
+    play(scene)
+
+
+def test_rows_count_as_touched_when_they_are_told_again(play, monkeypatch) -> None:
+    """The client may draw them over an edit that is begun just then."""
+    noted = count_calls(monkeypatch, Touches, "note")
+
+    async def scene(stage: Stage) -> None:
+        own = Slow("mine", "eve")
+        stage.backend.default.hub.subscribe(own, "tasks")
+        theirs = await stage.task(THEIRS)
+        await stage.task(MINE)
+        below = [await stage.task(THEIRS, parent=theirs) for _ in range(3)]
+        await asyncio.sleep(LONG)
+        noted.clear()
+        list(own.slices[0])
+        assert [id for _, id, *_ in noted] == below
 
     play(scene)
 

@@ -21,7 +21,7 @@ from gantt_tornado.model.entities import ENTITIES
 from gantt_tornado.model.marks import FOREIGN, Position
 from gantt_tornado.store.items import Store
 from tests.live.test_hub import Page
-from tests.support import ALICE, DATES, Driven, replay
+from tests.support import ALICE, DATES, Driven, count_calls, replay
 
 CHANNELS = [entity.channel for entity in ENTITIES.values()]
 TASK, LINK = ENTITIES["task"], ENTITIES["link"]
@@ -759,6 +759,17 @@ def test_a_replay_is_as_of_when_it_was_asked_for(plan: Driven) -> None:
     told = [orjson.loads(value) for values in missed for value in values]
     assert [value["type"] for value in told] == ["add-task", "update-task", "move-task"]
     assert told[0]["task"]["text"] == "old"
+
+
+def test_what_is_below_tasks_of_one_chain_is_found_in_one_walk(
+    plan: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [plan.task()]
+    for _ in range(20):
+        ids.append(plan.task(parent=ids[-1]))
+    looked_at = count_calls(monkeypatch, plan_module._Tree, "children")
+    assert plan.plan.below(reversed(ids)) == {*ids[1:]}
+    assert len(looked_at) <= 2 * len(ids)
 
 
 def test_a_deep_chain_is_put_in_order_in_one_walk(plan: Driven) -> None:
