@@ -171,11 +171,11 @@ def most_in_a_turn(patch: pytest.MonkeyPatch, owner: type, name: str) -> Callabl
     method = getattr(owner, name)
     calls: list[int] = []
 
-    def counted(*args: Any) -> Any:
+    def counted(*args: Any, **named: Any) -> Any:
         if not calls or calls[-1] == 0:
             asyncio.get_running_loop().call_soon(calls.append, 0)
         calls.append(calls[-1] + 1 if calls else 1)
-        return method(*args)
+        return method(*args, **named)
 
     patch.setattr(owner, name, counted)
     return lambda: max(calls, default=0)

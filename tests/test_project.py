@@ -13,6 +13,7 @@ import pytest
 
 from gantt_tornado import Backend, BatchRow, GanttError
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, Unavailable
+from gantt_tornado.live import delayed
 from gantt_tornado.live.resend import Resend
 from gantt_tornado.model.entities import ENTITIES, Entity
 from gantt_tornado.model.marks import Position
@@ -114,6 +115,39 @@ class TestWrites:
         most = most_in_a_turn(monkeypatch, Resend, "refused")
         await backend.batch("task", [BatchRow("", str(a), {})] * 10)
         assert most() == 1
+
+    async def left(self, backend, monkeypatch):
+        """A task that is left by a branch, and another; the branch; how often in one turn."""
+        monkeypatch.setattr(writer, "LONGEST_TURN", 0)
+        monkeypatch.setattr(delayed, "LONGEST", 0)
+        parent, other = await tasks(backend, "Old", "Other")
+        (branch,) = await tasks(backend, "Branch", parent=parent)
+        below = await tasks(backend, *"abcde", parent=branch)
+        await backend.update("task", branch, {"parent": 0})
+        return parent, other, [branch, *below], most_in_a_turn(monkeypatch, Resend, "touch")
+
+    async def all_due(self, backend, branch):
+        while not all(id in backend.default._resend._due for id in branch):
+            await asyncio.sleep(0)
+
+    async def test_what_went_with_a_task_that_a_branch_had_left_is_gathered_in_steps(
+        self, backend, monkeypatch
+    ):
+        parent, _, branch, most = await self.left(backend, monkeypatch)
+        await backend.delete("task", parent)
+        await self.all_due(backend, branch)
+        assert most() < len(branch)
+
+    async def test_what_a_refused_move_may_have_taken_along_is_gathered_in_steps(
+        self, backend, monkeypatch
+    ):
+        parent, other, branch, most = await self.left(backend, monkeypatch)
+        await backend.delete("task", parent)
+        backend.default._resend._due._due.clear()
+        with pytest.raises(BadRequest):
+            await backend.update("task", other, {"parent": parent, "progress": "x"})
+        await self.all_due(backend, branch)
+        assert most() < len(branch)
 
     async def test_what_a_batch_was_refused_is_noted_before_it_is_answered(
         self, backend, monkeypatch

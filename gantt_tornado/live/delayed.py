@@ -1,10 +1,12 @@
-"""Doing something with each of many things some seconds later, in their order. On the loop."""
+"""Doing something with each of many things, some seconds later or in steps, in their order.
+On the loop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from itertools import islice
+from time import perf_counter
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -12,6 +14,8 @@ V = TypeVar("V")
 
 #: Things done in a row, before others have the loop; there may be thousands at once.
 SLICE: Final = 50
+#: Seconds after which others have the loop.
+LONGEST: Final = 0.01
 
 
 def _always() -> bool:
@@ -77,8 +81,46 @@ class Delayed(Generic[K, V]):
                 self._timer = loop.call_at(due, self._run_due)
 
     def _run_some(self, now: float) -> None:
+        enough = perf_counter() + LONGEST
         for key, (due, value) in list(islice(self._due.items(), SLICE)):
             if due > now:
                 return
             del self._due[key]
             self._run(key, value)
+            if perf_counter() >= enough:
+                return
+
+
+class Steps(Generic[K]):
+    """Works that are done in steps, one behind the other: where the steps of a turn have taken
+    long, others have the loop before the next. One that raises holds up no other."""
+
+    def __init__(self) -> None:
+        self._works: dict[K, Iterator[None]] = {}
+        self._turn: asyncio.Handle | None = None
+
+    def put(self, key: K, work: Iterator[None]) -> None:
+        """Have a work done, unless the one under this key is not done yet."""
+        self._works.setdefault(key, work)
+        if self._turn is None:
+            self._go_on()
+
+    def close(self) -> None:
+        """Do nothing any more."""
+        if self._turn is not None:
+            self._turn.cancel()
+        self._works.clear()
+
+    def _go_on(self) -> None:
+        self._turn = None
+        enough = perf_counter() + LONGEST
+        key = next(iter(self._works))
+        try:
+            for _ in self._works[key]:
+                if perf_counter() >= enough:
+                    return
+            del self._works[key]
+        finally:
+            # One that has raised has come to its end: the next turn finds no step of it.
+            if self._works:
+                self._turn = asyncio.get_running_loop().call_soon(self._go_on)

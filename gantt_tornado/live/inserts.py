@@ -128,7 +128,8 @@ class Inserts:
         # Page → its requests that are not answered yet.
         self._requests: dict[str, int] = {}
         self._adding: dict[str, _Adding] = {}
-        self._rested: Delayed[str, None] = Delayed(ARRIVED, self._tell_again, is_told)
+        self._rested: Delayed[str, None] = Delayed(ARRIVED, self._replay_first, is_told)
+        self._replayed: Delayed[str, None] = Delayed(0, self._tell_again, is_told)
         self._done: Delayed[str, None] = Delayed(RETURNED, self._forget)
         # Page → its refused rows, and how many. The last that was refused is the last here.
         self._refused: OrderedDict[str, dict[int, int]] = OrderedDict()
@@ -139,7 +140,7 @@ class Inserts:
 
     def close(self) -> None:
         """Tell nothing any more."""
-        for delayed in (self._arrived, self._late, self._rested, self._done):
+        for delayed in (*(self._arrived, self._late, self._rested, self._replayed, self._done),):
             delayed.close()
 
     # Requests of a page.
@@ -283,7 +284,7 @@ class Inserts:
     def _open(self, page: str) -> None:
         now = self._now()
         adding = self._adding.get(page)
-        if adding is not None and (page in self._rested or adding.was_refused):
+        if adding is not None and (self._is_to_be_told(page) or adding.was_refused):
             return
         # What it was told again just now, it may have put off for the sake of this one.
         if adding is None or adding.told_again < now - UNDER_WAY:
@@ -318,8 +319,23 @@ class Inserts:
             adding.replay_from = _earlier(adding.replay_from, since)
             self._rested.put(page, None)
 
+    def _is_to_be_told(self, page: str) -> bool:
+        return page in self._rested or page in self._replayed
+
+    def _replay_first(self, page: str, _: None) -> None:
+        """A page has come to rest: replay it what it was replayed while it was adding."""
+        adding = self._adding.get(page)
+        if adding is None or page in self._requests:
+            return
+        if adding.replay_from is None:
+            self._tell_again(page, None)
+            return
+        self._hub.replay(page, adding.replay_from)
+        # Either may take its time: in one turn of the loop they would be too long.
+        self._replayed.put(page, None)
+
     def _tell_again(self, page: str, _: None) -> None:
-        """A page has come to rest: tell again what it may have put off."""
+        """Tell again what a page that has come to rest may have put off."""
         adding = self._adding.get(page)
         if adding is None or page in self._requests:
             return
@@ -329,9 +345,6 @@ class Inserts:
             return
         refused = page in self._refused
         since = adding.told_again if refused and adding.was_refused else adding.since
-        if adding.replay_from is not None:
-            # Before the rest, which is told with the next window.
-            self._hub.replay(page, adding.replay_from)
         told = {
             id: each.seq
             for id, each in self._told.items()
@@ -375,7 +388,8 @@ class Inserts:
             yield values
 
     def _forget(self, page: str, _: None) -> None:
-        if page not in self._requests and page not in self._rested and page not in self._refused:
+        busy = page in self._requests or self._is_to_be_told(page)
+        if not busy and page not in self._refused:
             self._adding.pop(page, None)
 
     # Telling some of the listeners.

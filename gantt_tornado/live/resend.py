@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
-from gantt_tornado.live.delayed import Delayed
+from gantt_tornado.live.delayed import Delayed, Steps
 from gantt_tornado.live.hub import Hub
 from gantt_tornado.live.inserts import Inserts
 from gantt_tornado.live.plan import Plan
@@ -69,6 +69,8 @@ class Resend:
         self._former_parents = FormerParents()
         # A branch that is deleted can have been left by thousands.
         self._due: Delayed[int, _Due] = Delayed(delay, self._resend, is_told)
+        # Deleted task → having sent again what was refused to be below it.
+        self._gathering: Steps[int] = Steps()
 
     def written(self, outcome: WriteResult) -> Iterator[None]:
         """A write has been answered and told. In steps, for it may have thousands of rows."""
@@ -86,24 +88,31 @@ class Resend:
         # The writer has on its screen what was merged or dropped, or what is gone. And where
         # nothing was to be changed, the client may have dropped what others did meanwhile.
         if outcome.differs or outcome.gone:
-            self._dispute(outcome.entity, outcome.id, outcome.author, outcome.dropped)
+            item = outcome.entity, outcome.id
+            yield from self._gather(self._dispute(*item, outcome.author, outcome.dropped))
         elif not outcome.changes and self._plan.knows(outcome.entity, outcome.id):
             self.touch(outcome.entity, outcome.id, outcome.author.client_id)
-        self._gather([each.id for each in outcome.changes if each.action == "delete"])
+        gone = [each.id for each in outcome.changes if each.action == "delete"]
+        yield from self._gather(gone)
 
     def refused(self, entity: Entity, id: int, author: Author, sent: Mapping[str, Any]) -> None:
         """A write has left an item as it was, and its writer's page shows what was sent."""
         # A request under a wrong name must not take the place of what is due.
         if not self._plan.knows(entity, id):
             return
-        self._dispute(entity, id, author, sent)
+        deleted = self._dispute(entity, id, author, sent)
         due = self._due.get(id)
         assert due is not None
         names = entity.own({name: None for name in sent if is_name(name)})
         due.refused |= set(islice(names, MOST_REFUSED))
+        for parent in deleted:
+            self._gathering.put(parent, self._gather([parent]))
 
-    def _dispute(self, entity: Entity, id: int, author: Author, shown: Mapping[str, Any]) -> None:
-        """A page shows something else of an item than what is stored."""
+    def _dispute(
+        self, entity: Entity, id: int, author: Author, shown: Mapping[str, Any]
+    ) -> list[int]:
+        """A page shows something else of an item than what is stored. Returns the deleted task
+        below which it shows it, if it does."""
         self.touch(entity, id, author.client_id, disputed=True)
         parent = shown.get("parent")
         if (
@@ -113,7 +122,8 @@ class Resend:
         ):
             self._left(id, parent)
             if self._plan.item(TASK, parent) is None:
-                self._gather([parent])
+                return [parent]
+        return []
 
     def touch(self, entity: Entity, id: int, writer: str, *, disputed: bool = False) -> None:
         """Note that ``writer`` touched an item.
@@ -131,14 +141,15 @@ class Resend:
 
     def close(self) -> None:
         self._due.close()
+        self._gathering.close()
 
     def _left(self, id: int, parent: int) -> None:
         # Nobody can delete the top of the plan.
         if parent:
             self._former_parents.left(id, parent, asyncio.get_running_loop().time())
 
-    def _gather(self, deleted: list[int]) -> None:
-        """Have sent again what pages may have dropped with what was deleted."""
+    def _gather(self, deleted: list[int]) -> Iterator[None]:
+        """Have sent again what pages may have dropped with what was deleted. In steps."""
         now = asyncio.get_running_loop().time()
         found: set[int] = set()
         while deleted:
@@ -148,6 +159,7 @@ class Resend:
                         found.add(id)
                         deleted.append(id)
                         self.touch(entity, id, "", disputed=True)
+                        yield
 
     def _resend(self, id: int, due: _Due) -> None:
         # A client that begins an edit just now draws the resent state over it, and may

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from gantt_tornado.live.delayed import SLICE, Delayed
+from gantt_tornado.live import delayed as delayed_module
+from gantt_tornado.live.delayed import SLICE, Delayed, Steps
 
 
 def delayed(
@@ -39,7 +40,9 @@ def test_what_is_put_again_is_done_once_and_later() -> None:
     asyncio.run(scene())
 
 
-def test_many_are_done_with_the_loop_free_between() -> None:
+def test_many_are_done_with_the_loop_free_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delayed_module, "LONGEST", 600)
+
     async def scene() -> None:
         done: list[int] = []
         due = delayed(done.append)
@@ -51,6 +54,117 @@ def test_many_are_done_with_the_loop_free_between() -> None:
             steps.append(len(done))
         assert {SLICE, 2 * SLICE} <= set(steps)
         assert done == sorted(done)
+
+    asyncio.run(scene())
+
+
+def test_after_one_that_took_long_others_have_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delayed_module, "LONGEST", 0)
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        done: list[Any] = []
+        due = delayed(lambda key: (done.append(key), loop.call_soon(done.append, "others")))
+        for key in range(3):
+            due.put(key, None)
+        while done.count("others") < 3:
+            await asyncio.sleep(0)
+        assert done == [0, "others", 1, "others", 2, "others"]
+
+    asyncio.run(scene())
+
+
+# Steps.
+
+
+def counting(done: list[Any], name: str, count: int = 2) -> Iterator[None]:
+    """A work that notes its steps, and what else the loop does between them."""
+    for _ in range(count):
+        done.append(name)
+        asyncio.get_running_loop().call_soon(done.append, "others")
+        yield
+
+
+async def end_of(steps: Steps[str]) -> None:
+    while steps._works:
+        await asyncio.sleep(0)
+
+
+def test_between_the_steps_of_a_long_work_others_have_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delayed_module, "LONGEST", 0)
+
+    async def scene() -> None:
+        done: list[Any] = []
+        steps: Steps[str] = Steps()
+        for name in "ab":
+            steps.put(name, counting(done, name))
+        await end_of(steps)
+        assert done == ["a", "others"] * 2 + ["b", "others"] * 2
+
+    asyncio.run(scene())
+
+
+def test_short_works_are_done_at_once() -> None:
+    async def scene() -> None:
+        done: list[Any] = []
+        Steps[str]().put("a", counting(done, "a"))
+        assert done == ["a", "a"]
+
+    asyncio.run(scene())
+
+
+def test_a_work_that_is_not_done_yet_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delayed_module, "LONGEST", 0)
+
+    async def scene() -> None:
+        done: list[Any] = []
+        steps: Steps[str] = Steps()
+        for _ in range(2):
+            steps.put("a", counting(done, "a"))
+        await end_of(steps)
+        assert done.count("a") == 2
+        steps.put("a", counting(done, "a"))
+        await end_of(steps)
+        assert done.count("a") == 4
+
+    asyncio.run(scene())
+
+
+def test_a_work_that_fails_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delayed_module, "LONGEST", 0)
+
+    async def scene() -> None:
+        loop, failed = asyncio.get_running_loop(), []
+        loop.set_exception_handler(lambda _, context: failed.append(context["exception"]))
+        done: list[Any] = []
+        steps: Steps[str] = Steps()
+        steps.put("a", counting(done, "a"))
+        steps.put("b", (1 / 0 for _ in (1,)))  # type: ignore[misc]
+        steps.put("c", counting(done, "c"))
+        await end_of(steps)
+        assert [type(error) for error in failed] == [ZeroDivisionError]
+        assert done.count("c") == 2
+
+    asyncio.run(scene())
+
+
+def test_what_is_not_done_when_they_are_closed_is_not_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delayed_module, "LONGEST", 0)
+
+    async def scene() -> None:
+        loop, failed = asyncio.get_running_loop(), []
+        loop.set_exception_handler(lambda _, context: failed.append(context))
+        done: list[Any] = []
+        steps: Steps[str] = Steps()
+        steps.put("a", counting(done, "a"))
+        steps.close()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert (done, failed) == (["a", "others"], [])
 
     asyncio.run(scene())
 

@@ -13,6 +13,7 @@ from gantt_tornado import Backend, Config
 from gantt_tornado.errors import GanttError
 from gantt_tornado.live import hub as hub_module
 from gantt_tornado.live import inserts as inserts_module
+from gantt_tornado.live.hub import Hub
 from gantt_tornado.live.inserts import ARRIVED, LATE, RETURNED, UNDER_WAY
 from gantt_tornado.live.plan import _Tree
 from gantt_tornado.live.touches import Touches
@@ -431,6 +432,27 @@ class Slow(Socket):
 
     def replay(self, slices: Iterator[bytes]) -> None:
         self.slices.append(slices)
+
+
+def test_a_replay_and_what_is_told_again_share_no_turn(play, monkeypatch) -> None:
+    """Either may take its time."""
+    done = []
+    for name in ("replay", "retell"):
+
+        def noting(*args: Any, name: str = name) -> None:
+            done.append(name)
+            asyncio.get_running_loop().call_soon(done.append, "others")
+
+        monkeypatch.setattr(Hub, name, noting)
+
+    async def scene(stage: Stage) -> None:
+        await stage.task(THEIRS)
+        await stage.task(MINE)
+        stage.listen("mine", "eve", 0)
+        await asyncio.sleep(LONG)
+        assert done == ["replay", "others", "retell", "others"]
+
+    play(scene)
 
 
 def test_thousands_of_rows_are_told_again_while_they_are_read(play, monkeypatch) -> None:
