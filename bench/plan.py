@@ -9,9 +9,9 @@ from bench import task
 from gantt_tornado.config import Config
 from gantt_tornado.model.change import NOBODY
 from gantt_tornado.model.entities import ENTITIES, Patch
-from gantt_tornado.store.database import ANY, Database
+from gantt_tornado.store.database import Database, params
 from gantt_tornado.store.items import Store
-from gantt_tornado.store.tables import Change, Counter
+from gantt_tornado.store.tables import Counter, JournalLine
 
 #: Children of one task.
 BRANCH = 100
@@ -49,7 +49,7 @@ def _fill(path: Path, tasks: int, journal: int) -> None:
                 _lengthen(database, store, journal)
             # As if it had been at rest: a server repeats what changed just before it started.
             last = store.journal.seq()
-            older = Change.update(at=Change.at - AN_HOUR).where(Change.seq < last)
+            older = JournalLine.update(at=JournalLine.at - AN_HOUR).where(JournalLine.seq < last)
             older.execute(database.peewee)
         database.peewee.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
@@ -60,13 +60,12 @@ def _lengthen(database: Database, store: Store, lines: int) -> None:
     """Repeat an update of the first tasks, as if somebody had dragged them for weeks."""
     kind = ENTITIES["task"]
     store.update(kind, task.FIRST, Patch({"progress": 0.75}), NOBODY)
-    line = Change.select().order_by(Change.seq.desc()).dicts().execute(database.peewee)[0]
-    names = Change._meta.sorted_field_names
-    row = {getattr(Change, name): ANY for name in names}
-    sql = database.prepared(lambda compile: compile(Change.insert(row)))
+    line = JournalLine.select().order_by(JournalLine.seq.desc()).dicts().execute(database.peewee)[0]
+    row = params(*JournalLine._meta.sorted_fields)
+    sql = database.prepared(lambda compile: compile(JournalLine.insert(row)))
     last = line["seq"]
     rows = (
-        [{**line, "seq": seq, "root": seq, "item_id": task.FIRST + seq % BRANCH}[n] for n in names]
+        {**line, "seq": seq, "cause_seq": seq, "item_id": task.FIRST + seq % BRANCH}
         for seq in range(last + 1, last + 1 + lines)
     )
     database.peewee.connection().executemany(sql, rows)

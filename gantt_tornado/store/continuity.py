@@ -19,7 +19,7 @@ from typing import Final
 
 from gantt_tornado.model import marks
 from gantt_tornado.model.marks import Position
-from gantt_tornado.store.database import ANY, Compile, Database
+from gantt_tornado.store.database import Compile, Database, param
 from gantt_tornado.store.journal import Journal
 from gantt_tornado.store.tables import MODELS, Counter, JournalLine
 
@@ -29,18 +29,19 @@ log = logging.getLogger(__name__)
 SUFFIX: Final = ".position"
 
 
-def _renewals(compile: Compile) -> list[tuple[str, int]]:
-    """SQL that gives all of a table one mark, and how often the mark stands in it."""
-    change = JournalLine.update({JournalLine.mark: ANY, JournalLine.previous_mark: ANY})
-    items = [(compile(each.update({each.mark: ANY})), 1) for each in MODELS.values()]
-    return [*items, (compile(change), 2), (compile(Counter.update({Counter.mark: ANY})), 1)]
+def _renewals(compile: Compile) -> list[str]:
+    """SQL that gives all of a table one mark."""
+    mark = param("mark")
+    change = JournalLine.update({JournalLine.mark: mark, JournalLine.previous_mark: mark})
+    items = [each.update({each.mark: mark}) for each in MODELS.values()]
+    return [compile(each) for each in (*items, change, Counter.update({Counter.mark: mark}))]
 
 
 def renew(database: Database) -> None:
     """Give all changes new marks: the same to all, for each stands beside its number."""
     mark = marks.source()()
-    for sql, count in database.prepared(_renewals):
-        database.execute(sql, (mark,) * count)
+    for sql in database.prepared(_renewals):
+        database.execute(sql, {"mark": mark})
 
 
 class Continuity:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -15,15 +15,13 @@ from urllib.parse import unquote, urlsplit
 
 import peewee
 from filelock import FileLock, Timeout
-from peewee import DatabaseError, Query, SqliteDatabase
+from peewee import Context, DatabaseError, Field, Node, Query, SqliteDatabase
 from playhouse.migrations import Runner
 
 from gantt_tornado.errors import StartError
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
-#: Stands in a query for a value that comes when it is executed.
-ANY: Final = 0
 #: Makes SQL of a query.
 Compile = Callable[[Query], str]
 
@@ -43,10 +41,39 @@ class Displaced(DatabaseError):
     """The file is not where it was opened, or is another."""
 
 
+class _Param(Node):
+    """See :func:`param`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def __sql__(self, ctx: Context) -> Context:
+        # The only place that knows how a driver writes it.
+        return ctx.literal(f":{self.name}")
+
+
+def param(name: str) -> Any:
+    """Stands in a query for a value that comes by this name when it is executed."""
+    return _Param(name)
+
+
+def params(*fields: Field) -> dict[Field, Any]:
+    """For each column a value that comes by the column's name."""
+    return {field: param(field.name) for field in fields}
+
+
 @cache
 def _prepared(make: Callable[[Compile], Any]) -> Any:
-    context = SqliteDatabase(None).get_sql_context
-    return make(lambda query: str(context().sql(query).query()[0]))
+    database = SqliteDatabase(None)
+
+    def compile(query: Query) -> str:
+        # What is no parameter is part of the SQL, so that no caller has to repeat it.
+        sql, values = database.get_sql_context(value_literals=True).sql(query).query()
+        assert not values, sql
+        return str(sql)
+
+    return make(compile)
 
 
 class Database:
@@ -92,12 +119,12 @@ class Database:
     def prepared(self, make: Callable[[Compile], T]) -> T:
         """What ``make`` compiles, made once a process.
 
-        Compiled SQL is executed many times with values in place of its own: on the path
-        of a write, building a query each time would cost more than SQLite.
+        Compiled SQL is executed many times, with other values for its parameters: on the
+        path of a write, building a query each time would cost more than SQLite.
         """
         return cast(T, _prepared(make))
 
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def execute(self, sql: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> sqlite3.Cursor:
         """Execute compiled SQL on peewee's connection, with peewee's errors.
 
         Beside this, peewee's own way costs as much again as SQLite: it makes a cursor,

@@ -30,7 +30,7 @@ from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, LINK, TASK, 
 from gantt_tornado.model.merge import Diff
 from gantt_tornado.model.protocol import parse_target
 from gantt_tornado.model.stored_plan import StoredPlan
-from gantt_tornado.store.database import ANY, Compile, Database
+from gantt_tornado.store.database import Compile, Database, param, params
 from gantt_tornado.store.journal import Journal, Moved, recorded
 from gantt_tornado.store.tables import MODELS, Link, Task
 
@@ -72,20 +72,18 @@ class _Statements:
         model = MODELS[entity.name]
         columns = [getattr(model, name) for name in entity.columns]
         stored = [model.rev, model.mark, model.fields, *columns]
-        here = model.project == ANY
+        here = model.project == param("project")
+        pointed = param("pointed")
+        it = model.id == param("id")
         self.all = compile(model.select(model.id, *stored).where(here).order_by(model.id))
-        self.find = compile(model.select(*stored).where(model.id == ANY, here))
-        self.insert = compile(
-            model.insert({field: ANY for field in (model.id, model.project, *stored)})
-        )
-        self.update = compile(model.update({field: ANY for field in stored}).where(model.id == ANY))
+        self.find = compile(model.select(*stored).where(it, here))
+        self.insert = compile(model.insert(params(model.id, model.project, *stored)))
+        self.update = compile(model.update(params(*stored)).where(it))
         # Without the columns, whose indexes would be written anew with them.
-        self.update_fields = compile(
-            model.update({field: ANY for field in stored[:3]}).where(model.id == ANY)
-        )
-        self.delete = compile(model.delete().where(model.id == ANY))
+        self.update_fields = compile(model.update(params(*stored[:3])).where(it))
+        self.delete = compile(model.delete().where(it))
         self.pointing = {
-            field: compile(model.select(model.id).where(getattr(model, field) == ANY, here))
+            field: compile(model.select(model.id).where(getattr(model, field) == pointed, here))
             for field in entity.references
         }
 
@@ -98,27 +96,28 @@ class _Rules:
     """The SQL behind the rules and the order of a plan, compiled once."""
 
     def __init__(self, compile: Compile) -> None:
-        branch = (Task.project == ANY) & (Task.parent == ANY)
+        project = param("project")
+        branch = (Task.project == project) & (Task.parent == param("parent"))
+        key = param("key")
         self.last = compile(Task.select(fn.MAX(Task.sortorder)).where(branch))
-        around = branch & (Task.id != ANY)
+        around = branch & (Task.id != param("but"))
         neighbour = Task.select(Task.sortorder, Task.id)
-        lower = neighbour.where(around & (Task.sortorder < ""))
-        higher = neighbour.where(around & (Task.sortorder > ""))
-        self.above = compile(lower.order_by(Task.sortorder.desc()).limit(1))
-        self.below = compile(higher.order_by(Task.sortorder).limit(1))
-        self.taken = compile(Task.select(Task.id).where(around & (Task.sortorder == "")).limit(1))
-        others = Link.id != ANY
-        self.twins = compile(
-            Link.select(Link.id, Link.fields).where(Link.source == ANY, Link.target == ANY, others)
-        )
-        self.ends = compile(Link.select(Link.source, Link.target).where(Link.project == ANY))
-        task = Task.select(Task.id, Task.parent).where(Task.id == ANY)
+        lower = neighbour.where(around & (Task.sortorder < key))
+        higher = neighbour.where(around & (Task.sortorder > key))
+        self.above = compile(lower.order_by(Task.sortorder.desc()).limit(param("most")))
+        self.below = compile(higher.order_by(Task.sortorder).limit(param("most")))
+        self.taken = compile(Task.select(Task.id).where(around & (Task.sortorder == key)).limit(1))
+        source, target = Link.source == param("source"), Link.target == param("target")
+        others = Link.id != param("but")
+        self.twins = compile(Link.select(Link.id, Link.fields).where(source, target, others))
+        self.ends = compile(Link.select(Link.source, Link.target).where(Link.project == project))
+        task = Task.select(Task.id, Task.parent).where(Task.id == param("id"))
         above = task.cte("above", recursive=True, columns=("id", "parent"))
         above = above.union(
             Task.select(Task.id, Task.parent).join(above, on=Task.id == above.c.parent)
         )
         self.climb = compile(above.select_from(above.c.id))
-        start = Link.select(Link.target.alias("id")).where(Link.source == ANY, others)
+        start = Link.select(Link.target.alias("id")).where(source, others)
         after = start.cte("after", recursive=True, columns=("id",))
         after = after.union(
             Link.select(Link.target).join(after, on=Link.source == after.c.id).where(others)
@@ -438,7 +437,7 @@ class Store:
 
     def _closing(self, project: str, links: list[Change]) -> set[int]:
         """The places of those links that would close a circle now."""
-        present = self._execute(self._sql.ends, (project,)).fetchall()
+        present = self._execute(self._sql.ends, {"project": project}).fetchall()
         ends = [(each.fields["source"][0], each.fields["target"][0]) for each in links]
         return cycles.closing(present, ends, lambda: self._spend(1 / LOOKED_AT))
 
@@ -482,7 +481,7 @@ class Store:
                 names = sorted(merge.diff(row.state, state))
                 log.warning("%s %d could not be drawn; mended: %.200s", entity.name, row.id, names)
                 fields = _fields(entity, state)
-                values = (row.rev, row.mark, fields, row.id)
+                values = {"id": row.id, "rev": row.rev, "mark": row.mark, "fields": fields}
                 self._execute(self._entities[entity.name].update_fields, values)
             count += len(damaged)
         return count
@@ -496,7 +495,7 @@ class Store:
             ValueError: a row is not what we wrote; the text names it.
         """
         sql = self._entities[entity.name].all
-        for id, rev, mark, fields, *columns in self._execute(sql, (project,)):
+        for id, rev, mark, fields, *columns in self._execute(sql, {"project": project}):
             try:
                 state = self._state(entity, fields, columns)
             except ValueError as error:
@@ -584,7 +583,7 @@ class Store:
         raise refusal("A task cannot be placed inside itself or its own subtasks.")
 
     def _climb(self, id: int) -> Iterator[int]:
-        for (above,) in self._execute(self._sql.climb, (id,)):
+        for (above,) in self._execute(self._sql.climb, {"id": id}):
             yield above
 
     def _moved_by_others(self, author: Author, rev: int | None) -> set[int]:
@@ -619,7 +618,7 @@ class Store:
             )
 
     def _check_twins(self, id: int, state: State, author: Author) -> None:
-        ends = (state["source"], state["target"], id)
+        ends = {"source": state["source"], "target": state["target"], "but": id}
         for twin, fields in self._execute(self._sql.twins, ends).fetchall():
             if orjson.loads(fields).get("type") == state["type"]:
                 refusal = _Overtaken if twin in self._linked_by_others(author) else Conflict
@@ -627,7 +626,8 @@ class Store:
 
     def _waits(self, start: int, end: int, without: int) -> bool:
         """Whether a task is tied behind another, by links other than one."""
-        for (waiting,) in self._execute(self._sql.waiting, (start, without, without)):
+        links = {"source": start, "but": without}
+        for (waiting,) in self._execute(self._sql.waiting, links):
             self._spend(1 / LOOKED_AT)
             if waiting == end:
                 return True
@@ -695,7 +695,7 @@ class Store:
             return None
         key = beside["sortorder"]
         sql = self._sql.below if below else self._sql.above
-        found = self._one(sql, project, parent, id, key, 1)
+        found = self._one(sql, project=project, parent=parent, but=id, key=key, most=1)
         other = found[0] if found else None
         low, high = (key, other) if below else (other, key)
         if current and (low is None or low < current) and (high is None or current < high):
@@ -704,9 +704,10 @@ class Store:
 
     def _free(self, project: str, parent: int, sortorder: str, id: int) -> str:
         """A sort key itself, or the next to it where another row has it by now."""
-        if not self._one(self._sql.taken, project, parent, id, sortorder, 1):
+        beside = {"project": project, "parent": parent, "but": id, "key": sortorder}
+        if not self._one(self._sql.taken, **beside):
             return sortorder
-        found = self._one(self._sql.below, project, parent, id, sortorder, 1)
+        found = self._one(self._sql.below, **beside, most=1)
         return fractional_index.between(sortorder, found[0] if found else None)
 
     def _make_room(
@@ -721,7 +722,13 @@ class Store:
         key = state["sortorder"]
         if len(key) <= fractional_index.LONG or (row and row.state["sortorder"] == key):
             return []
-        around = (project, state["parent"], row.id if row else 0, key, NEIGHBOURS // 2 + 1)
+        around = {
+            "project": project,
+            "parent": state["parent"],
+            "but": row.id if row else 0,
+            "key": key,
+            "most": NEIGHBOURS // 2 + 1,
+        }
         above = self._execute(self._sql.above, around).fetchall()[::-1]
         below = self._execute(self._sql.below, around).fetchall()
         low = above.pop(0)[0] if len(above) > NEIGHBOURS // 2 else None
@@ -767,13 +774,14 @@ class Store:
         state["sortorder"] = key
 
     def _end_of(self, project: str, parent: int) -> str:
-        return fractional_index.between(self._one(self._sql.last, project, parent)[0], None)
+        last = self._one(self._sql.last, project=project, parent=parent)[0]
+        return fractional_index.between(last, None)
 
     # Rows and journal.
 
     def _find(self, entity: Entity, project: str, id: int | str) -> Row:
         if isinstance(id, int) and 0 < id < 1 << 63:
-            found = self._one(self._entities[entity.name].find, id, project)
+            found = self._one(self._entities[entity.name].find, id=id, project=project)
             if found:
                 rev, mark, fields, *columns = found
                 return Row(id, rev, mark, self._state(entity, fields, columns))
@@ -784,7 +792,7 @@ class Store:
     def _is_there(self, entity: Entity, project: str, id: int | str) -> bool:
         if not isinstance(id, int) or not 0 < id < 1 << 63:
             return False
-        return self._one(self._entities[entity.name].find, id, project) is not None
+        return self._one(self._entities[entity.name].find, id=id, project=project) is not None
 
     def _state(self, entity: Entity, fields: str, columns: list[Any]) -> State:
         state: State = orjson.loads(fields)
@@ -837,7 +845,8 @@ class Store:
                     if name != pointed.name:
                         continue
                     sql = self._entities[other.name].pointing[pointer]
-                    for (id,) in self._execute(sql, (above.id, project)).fetchall():
+                    ends = {"pointed": above.id, "project": project}
+                    for (id,) in self._execute(sql, ends).fetchall():
                         if id not in found:
                             self._spend(1)
                             found[id] = (other, self._find(other, project, id))
@@ -866,17 +875,17 @@ class Store:
         for an id, unless it had one before it was deleted."""
         seq, mark = self.journal.next(), self._new_mark()
         id = row.id if row else id or seq
-        names = entity.columns
-        columns = [state[name] for name in names]
-        fields = _fields(entity, state)
-        if row is None:
-            values = (id, project, seq, mark, fields, *columns)
-            self._execute(self._entities[entity.name].insert, values)
-        elif diff.keys().isdisjoint(names):
-            self._execute(self._entities[entity.name].update_fields, (seq, mark, fields, id))
+        names, sql = entity.columns, self._entities[entity.name]
+        values = {"id": id, "rev": seq, "mark": mark, "fields": _fields(entity, state)}
+        if row is not None and diff.keys().isdisjoint(names):
+            self._execute(sql.update_fields, values)
         else:
-            self._execute(self._entities[entity.name].update, (seq, mark, fields, *columns, id))
-            if "parent" in diff:
+            for name in names:
+                values[name] = state[name]
+            if row is None:
+                values["project"] = project
+            self._execute(sql.update if row else sql.insert, values)
+            if row and "parent" in diff:
                 self._ancestors.moved(id)
         item = entity.encode(id, seq, mark ^ self.shape, state, self._calendar)
         change = Change(
@@ -910,7 +919,7 @@ class Store:
         at = self._now()
         changes = []
         for seq, (entity, row) in zip(numbers, doomed, strict=True):
-            self._execute(self._entities[entity.name].delete, (row.id,))
+            self._execute(self._entities[entity.name].delete, {"id": row.id})
             self._ancestors.moved(row.id)
             fields = recorded(merge.diff(row.state, {}))
             change = Change(
@@ -932,7 +941,7 @@ class Store:
         entity, row = doomed[-1]
         return WriteResult(entity, row.id, author, tuple(changes))
 
-    def _one(self, sql: str, *params: Any) -> Any:
+    def _one(self, sql: str, **params: Any) -> Any:
         return self._execute(sql, params).fetchone()
 
 

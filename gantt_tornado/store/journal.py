@@ -13,7 +13,7 @@ from types import NoneType
 from typing import Any, Final
 
 import orjson
-from peewee import SQL, TextField, fn
+from peewee import TextField, fn
 
 from gantt_tornado.model import marks
 from gantt_tornado.model.change import Author, Change, made_room
@@ -21,7 +21,7 @@ from gantt_tornado.model.entities import ENTITIES, Entity
 from gantt_tornado.model.journal_age import Ages
 from gantt_tornado.model.marks import Marks
 from gantt_tornado.model.merge import Diff
-from gantt_tornado.store.database import ANY, Compile, Database
+from gantt_tornado.store.database import Compile, Database, param, params
 from gantt_tornado.store.tables import Counter, JournalLine, Spacing
 
 log = logging.getLogger(__name__)
@@ -90,15 +90,21 @@ class _Statements:
     """The SQL of the journal."""
 
     def __init__(self, compile: Compile) -> None:
+        here = JournalLine.project == param("project")
+        since = JournalLine.seq > param("seq")
+        before = JournalLine.seq < param("before")
+        it = JournalLine.item_id == param("id")
+        numbered = JournalLine.seq == param("seq")
+        most = param("most")
         self.last = compile(JournalLine.select(fn.MAX(JournalLine.seq)))
         self.counted = compile(Counter.select(Counter.seq))
-        self.count = compile(Counter.update({Counter.seq: ANY, Counter.mark: ANY}))
+        self.count = compile(Counter.update(params(Counter.seq, Counter.mark)))
         self.first_mark = compile(Counter.select(Counter.mark))
-        self.mark = compile(JournalLine.select(JournalLine.mark).where(JournalLine.seq == ANY))
+        self.mark = compile(JournalLine.select(JournalLine.mark).where(numbered))
         self.marks = compile(
             JournalLine.select(JournalLine.seq, JournalLine.mark).order_by(JournalLine.seq)
         )
-        self.record = compile(JournalLine.insert({f: ANY for f in JournalLine._meta.sorted_fields}))
+        self.record = compile(JournalLine.insert(params(*JournalLine._meta.sorted_fields)))
         self.later = compile(
             JournalLine.select(
                 *(_raw(JournalLine.fields), _raw(JournalLine.user), _raw(JournalLine.client_id)),
@@ -110,7 +116,7 @@ class _Statements:
                 ),
                 *(JournalLine.action, JournalLine.cause_seq, JournalLine.seq),
             )
-            .where(JournalLine.item_id == ANY, JournalLine.seq > ANY)
+            .where(it, since)
             .order_by(JournalLine.seq.desc())
             .limit(MOST_LATER)
         )
@@ -118,51 +124,46 @@ class _Statements:
         by_somebody = (JournalLine.cause_seq == JournalLine.seq) | (JournalLine.action != "update")
         self.authors = compile(
             JournalLine.select(_raw(JournalLine.user), _raw(JournalLine.client_id))
-            .where(JournalLine.item_id == ANY, JournalLine.seq > ANY, by_somebody)
+            .where(it, since, by_somebody)
             .distinct()
         )
         self.known = compile(
             JournalLine.select(JournalLine.seq)
-            .where(JournalLine.item_id == ANY, JournalLine.entity == ANY)
+            .where(it, JournalLine.entity == param("entity"))
             .limit(1)
         )
         self.added = compile(
             JournalLine.select(JournalLine.item_id).where(
-                JournalLine.request == ANY,
-                JournalLine.request != SQL("''"),
-                JournalLine.project == ANY,
+                JournalLine.request == param("request"),
+                JournalLine.request != "",
+                here,
             )
         )
         self.added_on = compile(
             JournalLine.select(JournalLine.seq).where(
-                JournalLine.seq == ANY, JournalLine.item_id == ANY, JournalLine.client_id == ANY
+                JournalLine.seq == param("id"), it, JournalLine.client_id == param("client_id")
             )
         )
         self.oldest = compile(JournalLine.select(fn.MIN(JournalLine.seq)))
         read = [_raw(f) for f in JournalLine._meta.sorted_fields if f.name not in _UNREAD]
         lines = JournalLine.select(*read)
-        here = lines.where(JournalLine.project == ANY)
-        self.line = compile(here.where(JournalLine.seq == ANY))
+        self.line = compile(lines.where(here, numbered))
         # What a delete took with it has an index of its own, since most changes took nothing.
         with_it = (
-            (JournalLine.project == ANY)
-            & (JournalLine.cause_seq == ANY)
+            here
+            & (JournalLine.cause_seq == param("cause_seq"))
             & (JournalLine.cause_seq != JournalLine.seq)
         )
         self.count_taken = compile(JournalLine.select(fn.COUNT(JournalLine.seq)).where(with_it))
         self.taken = compile(
-            lines.where(with_it & (JournalLine.seq < ANY))
-            .order_by(JournalLine.seq.desc())
-            .limit(AT_ONCE)
+            lines.where(with_it & before).order_by(JournalLine.seq.desc()).limit(AT_ONCE)
         )
-        newest_first = here.where(JournalLine.seq < ANY, by_somebody).order_by(
-            JournalLine.seq.desc()
-        )
-        self.history = compile(newest_first.limit(1))
-        self.history_of = compile(newest_first.where(JournalLine.item_id == ANY).limit(1))
+        newest_first = lines.where(here, before, by_somebody).order_by(JournalLine.seq.desc())
+        self.history = compile(newest_first.limit(most))
+        self.history_of = compile(newest_first.where(it).limit(most))
         newest = (
             JournalLine.select(fn.MAX(JournalLine.seq).alias("seq"))
-            .where(JournalLine.project == ANY)
+            .where(here)
             .group_by(JournalLine.item_id)
         )
         self.touched = compile(
@@ -173,7 +174,7 @@ class _Statements:
         self.reparented = compile(
             JournalLine.select(JournalLine.item_id, fn.MAX(JournalLine.seq))
             .where(
-                JournalLine.project == ANY,
+                here,
                 JournalLine.entity == "task",
                 JournalLine.action == "update",
                 JournalLine.fields.contains('"parent":'),
@@ -182,17 +183,17 @@ class _Statements:
         )
         self.times = compile(
             JournalLine.select(JournalLine.seq, JournalLine.at)
-            .where(JournalLine.seq > ANY)
+            .where(since)
             .order_by(JournalLine.seq)
-            .limit(1)
+            .limit(most)
         )
         self.moved = compile(
             JournalLine.select(
                 *(JournalLine.item_id, JournalLine.seq, JournalLine.at),
                 *(_raw(JournalLine.user), _raw(JournalLine.client_id)),
             ).where(
-                JournalLine.project == ANY,
-                JournalLine.seq > ANY,
+                here,
+                since,
                 JournalLine.entity == "task",
                 JournalLine.action == "update",
                 JournalLine.fields.contains('"parent":'),
@@ -201,24 +202,28 @@ class _Statements:
         self.ages = compile(
             JournalLine.select(JournalLine.seq, JournalLine.cause_seq, JournalLine.at)
             .order_by(JournalLine.seq)
-            .limit(1)
+            .limit(PRUNED_AT_ONCE)
         )
         self.latest = compile(
             JournalLine.select(
                 JournalLine.item_id, _raw(JournalLine.entity), JournalLine.at, JournalLine.seq
             )
-            .where(JournalLine.project == ANY)
+            .where(here)
             .order_by(JournalLine.seq.desc())
-            .limit(1)
+            .limit(LATEST)
         )
-        self.prune = compile(JournalLine.delete().where(JournalLine.seq <= ANY))
-        self.space = compile(Spacing.insert({f: ANY for f in Spacing._meta.sorted_fields}))
+        self.prune = compile(JournalLine.delete().where(JournalLine.seq <= param("seq")))
+        self.space = compile(Spacing.insert(params(*Spacing._meta.sorted_fields)))
         self.spacings = compile(
             Spacing.select(Spacing.keys)
-            .where(Spacing.project == ANY, Spacing.parent == ANY, Spacing.seq > ANY)
+            .where(
+                Spacing.project == param("project"),
+                Spacing.parent == param("parent"),
+                Spacing.seq > param("seq"),
+            )
             .order_by(Spacing.seq)
         )
-        self.prune_spacings = compile(Spacing.delete().where(Spacing.seq <= ANY))
+        self.prune_spacings = compile(Spacing.delete().where(Spacing.seq <= param("seq")))
 
 
 class Journal:
@@ -252,7 +257,7 @@ class Journal:
 
     def mark(self, seq: int) -> int | None:
         """The mark of a change that is remembered, or of the last that is not."""
-        found = self._one(self._sql.mark, seq)
+        found = self._one(self._sql.mark, seq=seq)
         if found is None and seq == self.horizon():
             found = self._one(self._sql.first_mark)
         return int(found[0]) if found else None
@@ -264,45 +269,46 @@ class Journal:
 
     def knows(self, entity: Entity, id: int) -> bool:
         """Whether an item of this id has ever been, as far as remembered."""
-        return self._one(self._sql.known, id, entity.name, 1) is not None
+        return self._one(self._sql.known, id=id, entity=entity.name) is not None
 
     def added_by(self, project: str, request: str) -> int | None:
         """The id of the item that a request with this ``Idempotency-Key`` added."""
-        found = self._one(self._sql.added, request, project)
+        found = self._one(self._sql.added, request=request, project=project)
         return int(found[0]) if found else None
 
     def added_on(self, id: int, client_id: str) -> bool:
         """Whether an item was added by this page: its id is the number of that change."""
-        return self._one(self._sql.added_on, id, id, client_id) is not None
+        return self._one(self._sql.added_on, id=id, client_id=client_id) is not None
 
     def record(self, change: Change, request: str = "") -> None:
+        fields = change.recorded
         self._execute(
             self._sql.record,
-            (
-                change.seq,
-                change.cause_seq,
-                change.project,
-                change.entity.name,
-                change.id,
-                change.action,
-                change.author.user,
-                change.author.client_id,
-                change.base_rev,
-                change.previous,
-                change.at,
-                request,
-                change.recorded if isinstance(change.recorded, str) else recorded(change.recorded),
-                orjson.dumps(change.dropped).decode() if change.dropped else "",
-                change.mark,
-                change.previous_mark,
-            ),
+            {
+                "seq": change.seq,
+                "cause_seq": change.cause_seq,
+                "project": change.project,
+                "entity": change.entity.name,
+                "item_id": change.id,
+                "action": change.action,
+                "user": change.author.user,
+                "client_id": change.author.client_id,
+                "base_rev": change.base_rev,
+                "previous": change.previous,
+                "at": change.at,
+                "request": request,
+                "fields": fields if isinstance(fields, str) else recorded(fields),
+                "dropped": orjson.dumps(change.dropped).decode() if change.dropped else "",
+                "mark": change.mark,
+                "previous_mark": change.previous_mark,
+            },
         )
 
     def later(self, id: int, seq: int) -> list[Later]:
         """The changes of an item after ``seq``, newest first. What lies before a line that
         cannot be read counts as forgotten."""
         found: list[Later] = []
-        for line in self._execute(self._sql.later, (id, seq, MOST_LATER)):
+        for line in self._execute(self._sql.later, {"id": id, "seq": seq}):
             fields, user, client_id, *numbers, action, cause_seq, number = line
             try:
                 author = _author(user, client_id)
@@ -316,12 +322,12 @@ class Journal:
 
     def line(self, project: str, seq: int) -> Change | None:
         """One change, None where it was never made or is forgotten."""
-        found = self._one(self._sql.line, project, seq)
+        found = self._one(self._sql.line, project=project, seq=seq)
         return next(_readable(project, [found]), None) if found else None
 
     def moved(self, project: str, seq: int) -> list[Moved]:
         """The tasks that were given another parent after ``seq``."""
-        params = (project, seq, "task", "update", '%"parent":%')
+        params = {"project": project, "seq": seq}
         return [
             Moved(id, number, at, _author(user, client_id, "replace"))
             for id, number, at, user, client_id in self._execute(self._sql.moved, params)
@@ -330,19 +336,19 @@ class Journal:
 
     def authors_since(self, id: int, seq: int) -> list[Author]:
         """Who has changed an item after ``seq``."""
-        found = self._execute(self._sql.authors, (id, seq, "update")).fetchall()
+        found = self._execute(self._sql.authors, {"id": id, "seq": seq}).fetchall()
         return [_author(user, client_id, "replace") for user, client_id in found]
 
     def taken(self, project: str, cause_seq: int) -> int:
         """How many items a delete took with the one that it was asked for."""
-        return int(self._one(self._sql.count_taken, project, cause_seq)[0])
+        return int(self._one(self._sql.count_taken, project=project, cause_seq=cause_seq)[0])
 
     def group(self, project: str, cause_seq: int) -> Iterator[Change]:
         """What a delete took with the item that it was asked for, last first. Changes may be
         recorded while it is read."""
         last = cause_seq
         while True:
-            params = (project, cause_seq, last, AT_ONCE)
+            params = {"project": project, "cause_seq": cause_seq, "before": last}
             lines = self._execute(self._sql.taken, params).fetchall()
             yield from _readable(project, lines)
             if len(lines) < AT_ONCE:
@@ -352,10 +358,9 @@ class Journal:
     def history(self, project: str, before: int, limit: int, item: int | None) -> list[Change]:
         """Changes before number ``before``, newest first, of all items or of one: up to
         ``limit``, and fewer where they are large. None means that there are none."""
-        if item is None:
-            found = self._execute(self._sql.history, (project, before, "update", limit))
-        else:
-            found = self._execute(self._sql.history_of, (project, before, "update", item, limit))
+        params = {"project": project, "before": before, "most": limit, "id": item}
+        sql = self._sql.history if item is None else self._sql.history_of
+        found = self._execute(sql, params)
         changes: list[Change] = []
         size = 0
         for line in found:
@@ -368,9 +373,9 @@ class Journal:
     def touched(self, project: str) -> Iterator[tuple[int, int, Entity, int]]:
         """Each item by its last change, oldest first: its id, that change, its entity, and
         the last change that gave it another parent, 0 for none."""
-        params = (project, "task", "update", '%"parent":%')
-        reparented = dict(self._execute(self._sql.reparented, params).fetchall())
-        for id, seq, name in self._execute(self._sql.touched, (project,)):
+        here = {"project": project}
+        reparented = dict(self._execute(self._sql.reparented, here).fetchall())
+        for id, seq, name in self._execute(self._sql.touched, here):
             entity = _entity(name)
             if entity is not None and type(id) is int:
                 yield id, seq, entity, reparented.get(id, 0)
@@ -384,7 +389,7 @@ class Journal:
     def lately(self, project: str, entity: Entity, since: int) -> list[Change]:
         """The changes of an entity's items since a time, newest first; of the last some
         hundred changes of all."""
-        lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
+        lines = self._execute(self._sql.latest, {"project": project}).fetchall()
         found = [
             self.line(project, seq)
             for _, name, at, seq in lines
@@ -395,7 +400,7 @@ class Journal:
     def latest(self, project: str, span: int) -> list[tuple[Entity, int]]:
         """The items of the last changes, oldest first: of those made up to ``span``
         milliseconds before the last, but not of more than some hundred."""
-        lines = self._execute(self._sql.latest, (project, LATEST)).fetchall()
+        lines = self._execute(self._sql.latest, {"project": project}).fetchall()
         sound = [line for line in lines if type(line[0]) is type(line[2]) is int]
         items = {
             id: _entity(name) for id, name, at, _ in reversed(sound) if at >= sound[0][2] - span
@@ -407,7 +412,9 @@ class Journal:
 
         Returns whether there may be more. Until there are none, nothing is pruned by age.
         """
-        lines = self._execute(self._sql.times, (self._ages.seq, LEARNT_AT_ONCE)).fetchall()
+        lines = self._execute(
+            self._sql.times, {"seq": self._ages.seq, "most": LEARNT_AT_ONCE}
+        ).fetchall()
         self._ages.read(lines)
         return len(lines) == LEARNT_AT_ONCE
 
@@ -424,7 +431,7 @@ class Journal:
         enough = last - keep
         by_age = max(1, (last - self.horizon()) // SHARE)
         expired: list[tuple[int, int]] = []
-        lines = self._execute(self._sql.ages, (PRUNED_AT_ONCE,)).fetchall()
+        lines = self._execute(self._sql.ages).fetchall()
         old = self._ages.expired([(seq, at) for seq, _, at in lines], clock, longest)
         for (seq, cause_seq, _), is_old in zip(lines, old, strict=False):
             if seq > enough:
@@ -441,21 +448,24 @@ class Journal:
         # When all are forgotten, their numbers are not to be given again. And a page that has
         # all up to the last of them is still one of this history.
         mark = self.mark(last)
-        self._execute(self._sql.count, (self.seq(), marks.source()() if mark is None else mark))
-        self._execute(self._sql.prune_spacings, (last,))
-        return int(self._execute(self._sql.prune, (last,)).rowcount)
+        mark = marks.source()() if mark is None else mark
+        self._execute(self._sql.count, {"seq": self.seq(), "mark": mark})
+        self._execute(self._sql.prune_spacings, {"seq": last})
+        return int(self._execute(self._sql.prune, {"seq": last}).rowcount)
 
     def space(self, project: str, seq: int, parent: int, old: list[str], new: list[str]) -> None:
         """Note that neighbours were spaced anew, for change ``seq``."""
         keys = orjson.dumps([old, new]).decode()
-        self._execute(self._sql.space, (seq, project, parent, keys))
+        values = {"seq": seq, "project": project, "parent": parent, "keys": keys}
+        self._execute(self._sql.space, values)
 
     def spacings(self, project: str, parent: int, since: int) -> Iterator[list[list[str]]]:
         """The keys before and after of what was spaced anew since a change, oldest first."""
-        for (keys,) in self._execute(self._sql.spacings, (project, parent, since)).fetchall():
+        params = {"project": project, "parent": parent, "seq": since}
+        for (keys,) in self._execute(self._sql.spacings, params).fetchall():
             yield orjson.loads(keys)
 
-    def _one(self, sql: str, *params: Any) -> Any:
+    def _one(self, sql: str, **params: Any) -> Any:
         return self._execute(sql, params).fetchone()
 
 

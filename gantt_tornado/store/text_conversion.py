@@ -17,7 +17,7 @@ from peewee import Field, Model
 
 from gantt_tornado.model import text
 from gantt_tornado.store.continuity import renew
-from gantt_tornado.store.database import ANY, Compile, Database
+from gantt_tornado.store.database import Compile, Database, param
 from gantt_tornado.store.tables import MODELS, JournalLine, Setting
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,9 @@ class _Statements:
     def __init__(self, compile: Compile, model: type[Model], key: Field) -> None:
         fields: Field = model.fields  # type: ignore[attr-defined]
         suspect = fields.contains("<") | fields.contains("&")
-        rows = model.select(key, fields).where(key > ANY, suspect).order_by(key)
-        self.read = compile(rows.limit(1))
-        self.write = compile(model.update({fields: ANY}).where(key == ANY))
+        rows = model.select(key, fields).where(key > param("last"), suspect).order_by(key)
+        self.read = compile(rows.limit(param("most")))
+        self.write = compile(model.update({fields: param("fields")}).where(key == param("key")))
 
 
 def _tables(compile: Compile) -> list[_Statements]:
@@ -46,9 +46,9 @@ def _tables(compile: Compile) -> list[_Statements]:
 
 
 def _setting(compile: Compile) -> tuple[str, str]:
-    here = Setting.name == ""
+    here = Setting.name == "html"
     read = Setting.select(Setting.value).where(here)
-    return compile(read), compile(Setting.update({Setting.value: ""}).where(here))
+    return compile(read), compile(Setting.update({Setting.value: param("html")}).where(here))
 
 
 def convert(database: Database, html: str) -> bool:
@@ -57,16 +57,16 @@ def convert(database: Database, html: str) -> bool:
     Returns whether it was kept in another until now.
     """
     read, write = database.prepared(_setting)
-    if database.execute(read, ("html",)).fetchone()[0] == html:
+    if database.execute(read).fetchone()[0] == html:
         return False
     count = 0
     for table in database.prepared(_tables):
         for key, fields in _rows(database, table):
             converted = _converted(WAYS[html], fields)
             if converted != fields:
-                database.execute(table.write, (converted, key))
+                database.execute(table.write, {"fields": converted, "key": key})
                 count += 1
-    database.execute(write, (html, "html"))
+    database.execute(write, {"html": html})
     renew(database)
     log.info("text is kept as html = %r from now on: %d rows were converted", html, count)
     return True
@@ -74,8 +74,7 @@ def convert(database: Database, html: str) -> bool:
 
 def _rows(database: Database, table: _Statements) -> Iterator[tuple[int, str]]:
     last = 0
-    wanted = ("%<%", "%&%")
-    while rows := database.execute(table.read, (last, *wanted, SLICE)).fetchall():
+    while rows := database.execute(table.read, {"last": last, "most": SLICE}).fetchall():
         yield from rows
         last = rows[-1][0]
 

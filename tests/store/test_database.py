@@ -17,9 +17,9 @@ from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import ENTITIES
 from gantt_tornado.model.marks import FOREIGN
 from gantt_tornado.store import database
-from gantt_tornado.store.database import APPLICATION_ID, Database
+from gantt_tornado.store.database import APPLICATION_ID, Compile, Database, param, params
 from gantt_tornado.store.items import Store
-from gantt_tornado.store.tables import MODELS
+from gantt_tornado.store.tables import MODELS, Setting
 
 
 @pytest.fixture
@@ -316,3 +316,30 @@ def test_a_server_that_was_killed_leaves_the_file_free(
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )
     opened()
+
+
+# Queries.
+
+
+def _quoting(compile: Compile) -> tuple[str, str]:
+    text = Setting.value == "it's :here' OR 1 = 1 --?"
+    named = Setting.select(Setting.name).where(text, Setting.name != param("but"))
+    add = Setting.insert(params(Setting.name, Setting.value))
+    return compile(named.limit(1)), compile(add)
+
+
+def test_the_values_of_a_query_stand_in_its_sql_and_parameters_come_by_name(
+    opened: Callable[..., Database],
+) -> None:
+    database = opened()
+    named, add = database.prepared(_quoting)
+    for name in "abc":
+        database.execute(add, {"name": name, "value": "it's :here' OR 1 = 1 --?"})
+    database.execute(add, {"name": "d", "value": "it's"})
+    found = database.execute(named, {"but": "a"}).fetchall()
+    assert found == [("b",)]
+
+
+def test_a_query_is_compiled_once_a_process() -> None:
+    first, second = (Database("sqlite:///:memory:") for _ in range(2))
+    assert first.prepared(_quoting) is second.prepared(_quoting)
