@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
@@ -281,7 +282,9 @@ class Project:
 
         def run() -> _Batch:
             saved: dict[str, int] = {}
-            results = [self._carry_out(kind, write, author, saved) for write in writes]
+            # They are undone together.
+            with self._store.group() if len(writes) > 1 else nullcontext():
+                results = [self._carry_out(kind, write, author, saved) for write in writes]
             return _Batch(kind, author, writes, results)
 
         adds = any(write.action == "inserted" for write in writes)
@@ -327,8 +330,14 @@ class Project:
             return error.with_traceback(None)
 
     async def undo(self, seq: int, *, author: Author = NOBODY) -> WriteResult:
-        """Take back change ``seq``, merged with what came after it. A deleted task comes
-        back with its subtree and links, under the old ids."""
+        """Take back change ``seq``, merged with what came after it, and with it all that
+        belongs to it: a deleted task comes back with its subtree and links, under the old ids,
+        and a batch is taken back whole. ``left`` of the result holds what somebody else has
+        changed since, which stays as it is.
+
+        Raises:
+            Conflict: this holds for all of it.
+        """
         return await self._write(lambda: self._store.undo(seq, author))
 
     def _write(self, run: Callable[[], T]) -> asyncio.Future[T]:

@@ -99,6 +99,11 @@ class Driven:
     def undo(self, seq: int, author: Author = NOBODY) -> WriteResult:
         return self.write(lambda: self.store.undo(seq, author))
 
+    def together(self, *writes: Callable[[], WriteResult]) -> list[WriteResult]:
+        """Writes that belong together, as those of a batch."""
+        with self.store.group():
+            return [write() for write in writes]
+
     def prune(self, keep: int, clock: int = 0, longest: int = 1 << 50) -> int:
         journal = self.store.journal
         with self.database.peewee.atomic("IMMEDIATE"):
@@ -120,6 +125,10 @@ class Driven:
         row = next(row for row in self.store.rows(kind) if row.id == id)
         item: dict[str, Any] = orjson.loads(self.store.encode(kind, row))
         return item
+
+    def seq(self) -> int:
+        """The number of the last change."""
+        return self.store.journal.seq()
 
     def rev(self, id: int) -> int:
         """The present ``_rev`` of a task."""

@@ -41,6 +41,7 @@ class Change:
     ``sortorder`` say where a task stands. ``at`` is in milliseconds since 1970. ``dropped``
     holds what the writer sent besides and what others had made impossible by then. ``mark``
     says of which history ``seq`` is, and ``previous_mark`` the same of ``previous``.
+    ``group_seq`` is the first of the changes of one batch or one undo, 0 for a write of its own.
     """
 
     seq: int
@@ -61,6 +62,12 @@ class Change:
     dropped: State = field(default_factory=dict)
     mark: int = 0
     previous_mark: int = 0
+    group_seq: int = 0
+
+    @property
+    def group(self) -> int:
+        """The same number for all changes that are undone together."""
+        return self.group_seq or self.cause_seq
 
     @property
     def fields(self) -> Diff:
@@ -108,13 +115,26 @@ def made_room(action: str, cause_seq: int, seq: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """An item that an undo left as it is: ``user`` has changed it since, empty where it is
+    not known or a rule of the plan forbids it; ``message`` says which."""
+
+    entity: Entity
+    id: int
+    user: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class WriteResult:
     """What became of one write.
 
     ``item`` is the item's JSON now, and ``wire`` the same as clients get it, in which text
     is HTML. ``differs`` tells that it is not what the writer has on its screen, because
     others' edits were merged into it. ``dropped`` holds what others have made impossible,
-    and ``gone`` tells that this was all: the item was added and deleted in one.
+    and ``gone`` tells that this was all: the item was added and deleted in one. ``left``
+    holds what an undo did not take back, and ``repeats`` the change that the same request
+    has made before.
     """
 
     entity: Entity
@@ -126,6 +146,14 @@ class WriteResult:
     wire: bytes = b""
     dropped: State = field(default_factory=dict)
     gone: bool = False
+    left: tuple[Left, ...] = ()
+    repeats: int | None = None
+
+    @property
+    def change(self) -> int | None:
+        """The number of the change that was made, None where nothing had to be changed. An
+        undo of it undoes all that belongs to it."""
+        return self.changes[-1].seq if self.changes else self.repeats
 
 
 #: The client's words for what became of a row → the answer's.

@@ -13,7 +13,15 @@ import math
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -24,7 +32,7 @@ from peewee import fn
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, Stale, TooLarge
 from gantt_tornado.model import cycles, dates, fractional_index, marks, merge, text
 from gantt_tornado.model.ancestors import Ancestors
-from gantt_tornado.model.change import Author, Change, WriteResult
+from gantt_tornado.model.change import Author, Change, Left, WriteResult
 from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, LINK, TASK, Entity, Patch, State
 from gantt_tornado.model.merge import Diff
@@ -155,6 +163,7 @@ class Store:
         self._sql = database.prepared(_Rules)
         self._entities = database.prepared(_entities)
         self._left: float = math.inf
+        self._group = 0
         self._moves_at = -1
         self._moves_known: list[Moved] = []
         self._ancestors = Ancestors(self._climb, lambda: self._spend(1 / LOOKED_AT))
@@ -168,6 +177,15 @@ class Store:
         """
         self._left = rows
         self._most = rows
+
+    @contextlib.contextmanager
+    def group(self) -> Iterator[None]:
+        """What is written inside belongs together, and is undone as a whole."""
+        self._group = self.journal.seq() + 1
+        try:
+            yield
+        finally:
+            self._group = 0
 
     def _spend(self, rows: float) -> None:
         self._left -= rows
@@ -238,7 +256,8 @@ class Store:
             state = {name: new for name, (_, new) in added.fields.items()} if added else {}
             row, gone = Row(id, id, self.journal.mark(id) or 0, state), True
         item = self.encode(entity, row)
-        return WriteResult(entity, id, author, (), item, wire=self.wire(item), gone=gone)
+        wire = self.wire(item)
+        return WriteResult(entity, id, author, (), item, wire=wire, gone=gone, repeats=id)
 
     def _insert_gone(
         self, entity: Entity, project: str, state: State, author: Author, request: str
@@ -346,24 +365,59 @@ class Store:
         return self._remove(self._dependents(entity, project, row), project, author)
 
     def undo(self, seq: int, author: Author, project: str = DEFAULT_PROJECT) -> WriteResult:
-        """Apply the inverse of a change as a new change, merged with what came after.
+        """Apply the inverse of a change as a new change, merged with what came after; of one
+        that belongs to a group, the inverse of the whole group as a new group. What of it
+        somebody else has changed since is left as it is.
 
         Raises:
             NotFound: the journal does not hold the change.
-            Conflict: somebody else has changed the same since, or a rule forbids it now.
+            Conflict: somebody else has changed the same since, or a rule forbids it now, and
+                so nothing can be undone.
         """
         change = self.journal.line(project, seq)
         if change is None:
             raise NotFound("This change is not in the journal (any more).")
+        if change.group_seq:
+            return self._undo_group(change, author)
         if change.makes_room:
             raise Conflict("This row only made room for another: nobody has changed it.")
+        return self._undo_one(change, author, change.seq, {})
+
+    def _undo_group(self, asked: Change, author: Author) -> WriteResult:
+        saved: list[Change] = []
+        left: dict[int, Left] = {}
+        last = 0
+        with self.group():
+            for change in self.journal.group(asked.project, asked.group_seq):
+                last = last or change.seq
+                # What made room or was taken along belongs to the change that asked for it.
+                follows = change.action != "add" and change.cause_seq != change.seq
+                if follows or change.id in left:
+                    continue
+                try:
+                    saved += self._undo_one(change, author, last, left).changes
+                except Conflict as error:
+                    user = error.user if isinstance(error, _ChangedSince) else ""
+                    left[change.id] = Left(change.entity, change.id, user, error.message)
+        if left and not saved:
+            raise Conflict(next(iter(left.values())).message)
+        own = next((each for each in reversed(saved) if each.id == asked.id), None)
+        item, wire = (own.item, own.wire) if own else (b"", b"")
+        found = (asked.entity, asked.id, author, tuple(saved), item)
+        return WriteResult(*found, wire=wire, left=tuple(left.values()))
+
+    def _undo_one(
+        self, change: Change, author: Author, last: int, left: Mapping[int, Left]
+    ) -> WriteResult:
+        """``last`` is the last change of the group, ``left`` what is left of it."""
         if change.action == "update":
-            return self._undo_update(change, author)
+            return self._undo_update(change, author, last)
         if change.action == "add":
-            return self._undo_add(change, author)
+            return self._undo_add(change, author, last, left)
         return self._undo_delete(change, author)
 
-    def _undo_update(self, change: Change, author: Author) -> WriteResult:
+    def _undo_update(self, change: Change, author: Author, last: int) -> WriteResult:
+        self._spend(1)
         entity, project = change.entity, change.project
         try:
             row = self._find(entity, project, change.id)
@@ -375,9 +429,14 @@ class Store:
         fields = _undone_with(entity, change.fields) & (row.state.keys() | change.fields.keys())
         for each in later:
             overlap = fields & _undone_with(entity, each.fields)
-            if overlap and not each.makes_room and author.is_other_than(each.author):
+            if (
+                each.seq > last
+                and overlap
+                and not each.makes_room
+                and author.is_other_than(each.author)
+            ):
                 who, what = each.author.user or "Somebody", ", ".join(sorted(overlap))
-                raise Conflict(f"{who} has changed this since: {what}.")
+                raise _ChangedSince(f"{who} has changed this since: {what}.", each.author)
         history = [*((each.fields, False) for each in later), (change.fields, False)]
         before = merge.seen_by(row.state, history)
         # A field that was not there becomes null: clients cannot unlearn one.
@@ -394,17 +453,22 @@ class Store:
         saved = self._save(entity, project, row, state, diff, author)
         return WriteResult(entity, row.id, author, (saved,), saved.item, wire=saved.wire)
 
-    def _undo_add(self, change: Change, author: Author) -> WriteResult:
+    def _undo_add(
+        self, change: Change, author: Author, last: int, left: Mapping[int, Left]
+    ) -> WriteResult:
         try:
             row = self._find(change.entity, change.project, change.id)
         except NotFound:
             return WriteResult(change.entity, change.id, author, ())
         doomed = self._dependents(change.entity, change.project, row)
         for entity, gone in doomed:
-            for other in self.journal.authors_since(gone.id, change.seq):
+            if gone.id in left:
+                raise Conflict(f"A {entity.name} that is left as it is belongs to it.")
+            for other in self.journal.authors_since(gone.id, last):
                 if author.is_other_than(other):
                     who = other.user or "Somebody"
-                    raise Conflict(f"{who} has worked on this {entity.name} since.")
+                    message = f"{who} has worked on this {entity.name} since."
+                    raise _ChangedSince(message, other)
         return self._remove(doomed, change.project, author)
 
     def _undo_delete(self, change: Change, author: Author) -> WriteResult:
@@ -413,21 +477,26 @@ class Store:
         asked = self.journal.line(change.project, change.cause_seq)
         if asked is None:
             raise NotFound("This change is not in the journal (any more).")
-        self._spend(1 + self.journal.taken(change.project, asked.seq))
+        taken = self.journal.taken(change.project, asked.seq)
+        self._spend(1 + taken)
+        with self.group() if taken and not self._group else contextlib.nullcontext():
+            return self._bring_back(asked, author)
+
+    def _bring_back(self, asked: Change, author: Author) -> WriteResult:
         if asked.entity is LINK:
             state = {name: old for name, (old, _) in asked.fields.items()}
             self._check_link(asked.id, state, author)
         saved = [self._restore(asked, author, set())]
         restored = {asked.id}
         links: list[Change] = []
-        for each in self.journal.group(change.project, asked.seq):
+        for each in self.journal.taken_with(asked.project, asked.seq):
             if each.entity is LINK:
                 links.append(each)
                 continue
             with contextlib.suppress(Conflict):
                 saved.append(self._restore(each, author, restored))
                 restored.add(each.id)
-        closing = self._closing(change.project, links) if links else ()
+        closing = self._closing(asked.project, links) if links else ()
         for place, each in enumerate(links):
             if place not in closing:
                 with contextlib.suppress(Conflict):
@@ -907,6 +976,7 @@ class Store:
             dropped or {},
             mark,
             row.mark if row else 0,
+            self._group,
         )
         self.journal.record(change, request)
         return change
@@ -935,6 +1005,7 @@ class Store:
                 previous=row.rev,
                 mark=self._new_mark(),
                 previous_mark=row.mark,
+                group_seq=self._group,
             )
             self.journal.record(change)
             changes.append(change)
@@ -943,6 +1014,14 @@ class Store:
 
     def _one(self, sql: str, **params: Any) -> Any:
         return self._execute(sql, params).fetchone()
+
+
+class _ChangedSince(Conflict):
+    """What is to be undone was changed by somebody else since."""
+
+    def __init__(self, message: str, author: Author) -> None:
+        super().__init__(message)
+        self.user = author.user
 
 
 class _Overtaken(Conflict):

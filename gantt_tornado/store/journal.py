@@ -17,7 +17,7 @@ from peewee import TextField, fn
 
 from gantt_tornado.model import marks
 from gantt_tornado.model.change import Author, Change, made_room
-from gantt_tornado.model.entities import ENTITIES, Entity
+from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, Entity
 from gantt_tornado.model.journal_age import Ages
 from gantt_tornado.model.marks import Marks
 from gantt_tornado.model.merge import Diff
@@ -64,6 +64,7 @@ class Later:
     previous: int
     at: int
     previous_mark: int
+    seq: int
     makes_room: bool = False
 
     def is_of(self, client_id: str, rev: int) -> bool:
@@ -158,6 +159,13 @@ class _Statements:
         self.taken = compile(
             lines.where(with_it & before).order_by(JournalLine.seq.desc()).limit(AT_ONCE)
         )
+        together = here & (JournalLine.group_seq == param("group_seq"))
+        # Says that its index will do.
+        together &= JournalLine.group_seq != 0
+        self.together = compile(
+            lines.where(together & before).order_by(JournalLine.seq.desc()).limit(AT_ONCE)
+        )
+        self.last_together = compile(JournalLine.select(fn.MAX(JournalLine.seq)).where(together))
         newest_first = lines.where(here, before, by_somebody).order_by(JournalLine.seq.desc())
         self.history = compile(newest_first.limit(most))
         self.history_of = compile(newest_first.where(it).limit(most))
@@ -200,7 +208,9 @@ class _Statements:
             )
         )
         self.ages = compile(
-            JournalLine.select(JournalLine.seq, JournalLine.cause_seq, JournalLine.at)
+            JournalLine.select(
+                JournalLine.seq, JournalLine.cause_seq, JournalLine.group_seq, JournalLine.at
+            )
             .order_by(JournalLine.seq)
             .limit(PRUNED_AT_ONCE)
         )
@@ -301,6 +311,7 @@ class Journal:
                 "dropped": orjson.dumps(change.dropped).decode() if change.dropped else "",
                 "mark": change.mark,
                 "previous_mark": change.previous_mark,
+                "group_seq": change.group_seq,
             },
         )
 
@@ -314,7 +325,8 @@ class Journal:
                 author = _author(user, client_id)
                 base_rev, previous, at, mark = map(_integer, numbers)
                 room = made_room(action, cause_seq, number)
-                found.append(Later(_diff(fields), author, base_rev, previous, at, mark, room))
+                numbers_of = (base_rev, previous, at, mark, _integer(number))
+                found.append(Later(_diff(fields), author, *numbers_of, room))
             except ValueError as error:
                 log.warning("a change of item %d cannot be read: %s", id, error)
                 break
@@ -343,17 +355,22 @@ class Journal:
         """How many items a delete took with the one that it was asked for."""
         return int(self._one(self._sql.count_taken, project=project, cause_seq=cause_seq)[0])
 
-    def group(self, project: str, cause_seq: int) -> Iterator[Change]:
+    def taken_with(self, project: str, cause_seq: int) -> Iterator[Change]:
         """What a delete took with the item that it was asked for, last first. Changes may be
         recorded while it is read."""
-        last = cause_seq
+        return self._in_slices(project, self._sql.taken, cause_seq, cause_seq=cause_seq)
+
+    def group(self, project: str, group_seq: int) -> Iterator[Change]:
+        """The changes of a group, last first. Others may be recorded while it is read."""
+        return self._in_slices(project, self._sql.together, 1 << 62, group_seq=group_seq)
+
+    def _in_slices(self, project: str, sql: str, before: int, **params: int) -> Iterator[Change]:
         while True:
-            params = {"project": project, "cause_seq": cause_seq, "before": last}
-            lines = self._execute(self._sql.taken, params).fetchall()
+            lines = self._execute(sql, {"project": project, "before": before, **params}).fetchall()
             yield from _readable(project, lines)
             if len(lines) < AT_ONCE:
                 return
-            last = lines[-1][0]
+            before = lines[-1][0]
 
     def history(self, project: str, before: int, limit: int, item: int | None) -> list[Change]:
         """Changes before number ``before``, newest first, of all items or of one: up to
@@ -364,7 +381,7 @@ class Journal:
         changes: list[Change] = []
         size = 0
         for line in found:
-            size += sum(len(text) for text in line[-2:] if text is not None)
+            size += sum(len(text) for text in line[-3:-1] if text is not None)
             if changes and size > LARGEST_PAGE:
                 break
             changes += _readable(project, [line])
@@ -430,21 +447,19 @@ class Journal:
         last = self.seq()
         enough = last - keep
         by_age = max(1, (last - self.horizon()) // SHARE)
-        expired: list[tuple[int, int]] = []
+        expired = 0
         lines = self._execute(self._sql.ages).fetchall()
-        old = self._ages.expired([(seq, at) for seq, _, at in lines], clock, longest)
-        for (seq, cause_seq, _), is_old in zip(lines, old, strict=False):
+        old = self._ages.expired([(seq, at) for seq, _, _, at in lines], clock, longest)
+        for (seq, _, _, _), is_old in zip(lines, old, strict=False):
             if seq > enough:
                 if not is_old or not by_age:
                     break
                 by_age -= 1
-            expired.append((seq, cause_seq))
+            expired += 1
         if not expired:
             return 0
-        # What a delete took with it is forgotten with it, or undo would bring back half.
-        last = expired[-1][0]
-        whole = [cause_seq for _, cause_seq in expired if cause_seq <= last]
-        last = max(whole, default=expired[0][1])
+        # What is undone together is forgotten together, or an undo would bring back half.
+        last = max(_ends(lines, expired), default=0) or self._end(lines[0])
         # When all are forgotten, their numbers are not to be given again. And a page that has
         # all up to the last of them is still one of this history.
         mark = self.mark(last)
@@ -452,6 +467,14 @@ class Journal:
         self._execute(self._sql.count, {"seq": self.seq(), "mark": mark})
         self._execute(self._sql.prune_spacings, {"seq": last})
         return int(self._execute(self._sql.prune, {"seq": last}).rowcount)
+
+    def _end(self, line: tuple[int, int, int, int]) -> int:
+        """The last change of those to which one belongs, a delete or a group."""
+        _, cause_seq, group_seq, _ = line
+        if not group_seq:
+            return cause_seq
+        here = {"project": DEFAULT_PROJECT, "group_seq": group_seq}
+        return int(self._one(self._sql.last_together, **here)[0])
 
     def space(self, project: str, seq: int, parent: int, old: list[str], new: list[str]) -> None:
         """Note that neighbours were spaced anew, for change ``seq``."""
@@ -469,6 +492,15 @@ class Journal:
         return self._execute(sql, params).fetchone()
 
 
+def _ends(lines: list[tuple[int, int, int, int]], count: int) -> Iterator[int]:
+    """Those of the first ``count`` lines with which all ends that belongs together."""
+    for at, (seq, cause_seq, group_seq, _) in enumerate(lines[:count], 1):
+        # Where no line follows, the group may go on.
+        goes_on = group_seq and (at == len(lines) or lines[at][2] == group_seq)
+        if cause_seq <= seq and not goes_on:
+            yield seq
+
+
 def recorded(fields: Diff) -> str:
     """A diff as a line of the journal holds it."""
     return orjson.dumps(fields).decode()
@@ -484,7 +516,7 @@ def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Change
 
 
 def _committed(project: str, line: tuple[Any, ...]) -> Change:
-    seq, cause_seq, name, id, action, user, client_id, at, fields, dropped = line
+    seq, cause_seq, name, id, action, user, client_id, at, fields, dropped, group_seq = line
     entity, done = _entity(name), _decoded(action)
     if entity is None:
         raise ValueError(f"there is no entity {name!r}")
@@ -499,6 +531,7 @@ def _committed(project: str, line: tuple[Any, ...]) -> Change:
     return Change(
         *(seq, cause_seq, project, entity, id, done, _author(user, client_id), at, changed),
         dropped=_object(dropped) if dropped else {},
+        group_seq=_integer(group_seq),
     )
 
 

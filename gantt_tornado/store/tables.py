@@ -71,6 +71,8 @@ class JournalLine(Model):
     mark = IntegerField()
     #: That of the change ``previous``, which may be forgotten by now.
     previous_mark = IntegerField()
+    #: The first change of those that belong together, 0 where it is a write of its own.
+    group_seq = BigIntegerField()
 
     class Meta:
         table_name = "change"

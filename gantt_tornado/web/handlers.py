@@ -284,7 +284,7 @@ class EntityHandler(BodyHandler):
             number = requests.item_id(entity, id)
         except NotFound:
             # A row that never reached the server is as gone as one can be.
-            self.answer(orjson.dumps({"action": "deleted", "tid": id}))
+            self.answer(orjson.dumps({"action": "deleted", "tid": id, "change": None}))
             return
         outcome = await self.backend.delete(entity, number, author=self.author)
         self.answer(answer(b"deleted", outcome))
@@ -360,7 +360,7 @@ class DataHandler(BodyHandler):
         if result.id:
             self.answer(answer(ACTIONS[write.action].encode(), result))
         else:
-            self.answer(orjson.dumps({"action": "deleted", "tid": write.id}))
+            self.answer(orjson.dumps({"action": "deleted", "tid": write.id, "change": None}))
 
 
 def write_of(sent: dict[str, Any]) -> BatchRow:
@@ -447,8 +447,12 @@ class UndoHandler(Handler):
             {"seq": each.seq, "entity": each.entity.name, "id": each.id, "action": each.action}
             for each in outcome.changes
         ]
-        done = {"action": "undone", "tid": outcome.id, "item": item, "changes": changes}
-        self.answer(orjson.dumps(done))
+        left = [
+            {"entity": each.entity.name, "id": each.id, "user": each.user, "message": each.message}
+            for each in outcome.left
+        ]
+        done = {"action": "undone", "tid": outcome.id, "change": outcome.change, "item": item}
+        self.answer(orjson.dumps({**done, "changes": changes, "left": left}))
 
 
 def line(change: Change, calendar: Calendar) -> dict[str, Any]:
@@ -460,6 +464,7 @@ def line(change: Change, calendar: Calendar) -> dict[str, Any]:
     }
     return {
         "seq": change.seq,
+        "group": change.group,
         "entity": change.entity.name,
         "id": change.id,
         "action": change.action,
@@ -477,9 +482,11 @@ def _shown(field: str, value: Any, calendar: Calendar) -> Any:
 
 def answer(action: bytes, outcome: WriteResult) -> bytes:
     """The body of a write's answer; the item's bytes are put in as they are."""
+    change = b"null" if outcome.change is None else b"%d" % outcome.change
     if action == b"deleted":
-        return b'{"action":"deleted","tid":%d}' % outcome.id
-    return b'{"action":"%s","tid":%d,"item":%s}' % (action, outcome.id, outcome.wire)
+        return b'{"action":"deleted","tid":%d,"change":%s}' % (outcome.id, change)
+    done = (action, outcome.id, change, outcome.wire)
+    return b'{"action":"%s","tid":%d,"change":%s,"item":%s}' % done
 
 
 async def updated(
@@ -523,5 +530,6 @@ def batch_answer(done: Iterable[tuple[BatchRow, WriteResult | GanttError]]) -> b
             rows.append(f'<action type="error" sid={sid} tid={sid} {told}/>')
         else:
             tid = f'"{result.id}"' if result.id else sid
-            rows.append(f'<action type="{ACTIONS[write.action]}" sid={sid} tid={tid}/>')
+            change = "" if result.change is None else f' change="{result.change}"'
+            rows.append(f'<action type="{ACTIONS[write.action]}" sid={sid} tid={tid}{change}/>')
     return f'<?xml version="1.0" encoding="UTF-8"?><data>{"".join(rows)}</data>'.encode()

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -1292,6 +1293,102 @@ def test_links_between_two_tasks_are_found_by_both_ends(plan: Driven) -> None:
     twins = next(each for each in statements if "source" in each and "target" in each)
     found = plan.database.peewee.execute_sql(f"EXPLAIN QUERY PLAN {twins}").fetchall()
     assert "source=? AND target=?" in str(found)
+
+
+# Changes that belong together.
+
+
+def batch(plan: Driven) -> tuple[int, int, int]:
+    """A change of one task and a new one below another. Returns the tasks."""
+    kept, top = plan.task(text="kept"), plan.task(text="top")
+    results = plan.together(
+        lambda: plan.update("task", kept, {"text": "Fill"}, ALICE),
+        lambda: plan.insert("task", {**DATES, "parent": top}, ALICE),
+        lambda: plan.delete("task", top, ALICE),
+    )
+    return kept, top, results[1].id
+
+
+@pytest.mark.parametrize("member", [3, 4, 5, 6])
+def test_an_undo_of_any_change_of_a_group_undoes_all(plan: Driven, member: int) -> None:
+    kept, top, _ = batch(plan)
+    undone = plan.undo(member, ALICE)
+    assert plan.item("task", kept)["text"] == "kept"
+    assert (plan.ids("task"), undone.left) == ([kept, top], ())
+
+
+def test_an_undone_group_is_one_group_that_can_be_undone(plan: Driven) -> None:
+    kept, _, _ = batch(plan)
+    undone = plan.undo(3, BOB)
+    assert len({change.group for change in undone.changes}) == 1
+    assert plan.undo(undone.change or 0, ALICE).left == ()
+    assert (plan.ids("task"), plan.item("task", kept)["text"]) == ([kept], "Fill")
+
+
+def test_an_undone_delete_is_a_group_that_can_be_undone(plan: Driven) -> None:
+    top = plan.task()
+    plan.task(parent=top)
+    undone = plan.undo(plan.delete("task", top).change or 0)
+    plan.undo(undone.changes[-1].seq)
+    assert plan.ids("task") == []
+
+
+def test_a_group_is_undone_by_somebody_else_than_made_it(plan: Driven) -> None:
+    id = plan.task(text="Dig")
+    plan.together(
+        lambda: plan.insert("task", {**DATES}, ALICE),
+        lambda: plan.update("task", 2, {"text": "Fill"}, ALICE),
+        *(partial(plan.update, "task", id, {"text": text}, ALICE) for text in "ab"),
+    )
+    assert plan.undo(2, BOB).left == ()
+    assert (plan.ids("task"), plan.item("task", id)["text"]) == ([id], "Dig")
+
+
+def test_what_others_changed_since_is_left_and_told(plan: Driven) -> None:
+    first, second = plan.task(text="a"), plan.task(text="b")
+    plan.together(
+        lambda: plan.update("task", first, {"text": "A"}, ALICE),
+        lambda: plan.update("task", second, {"text": "B"}, ALICE),
+        lambda: plan.update("task", second, {"colour": "red"}, ALICE),
+    )
+    plan.update("task", second, {"colour": "blue"}, BOB)
+    undone = plan.undo(3, ALICE)
+    assert [(each.id, each.user) for each in undone.left] == [(second, "bob")]
+    assert plan.item("task", first)["text"] == "a"
+    # Left as it is, also where nobody else has been.
+    assert plan.item("task", second)["text"] == "B"
+
+
+def test_a_group_of_which_others_changed_all_is_not_undone(plan: Driven) -> None:
+    ids = [plan.task(), plan.task()]
+    plan.together(*(partial(plan.update, "task", id, {"text": "A"}, ALICE) for id in ids))
+    for id in ids:
+        plan.update("task", id, {"text": "B"}, BOB)
+    with pytest.raises(Conflict, match="bob has changed this since: text"):
+        plan.undo(3, ALICE)
+
+
+def test_what_is_left_is_not_deleted_with_what_was_added_above_it(plan: Driven) -> None:
+    old = plan.task()
+    child = plan.task(parent=old)
+    top = plan.seq() + 1
+    plan.together(
+        lambda: plan.insert("task", {**DATES}, ALICE),
+        lambda: plan.update("task", child, {"parent": top}, ALICE),
+        lambda: plan.insert("task", {**DATES, "text": "other"}, ALICE),
+    )
+    plan.delete("task", old, ALICE)
+    undone = plan.undo(top, ALICE)
+    assert {each.id for each in undone.left} == {child, top}
+    assert plan.ids("task") == [child, top]
+
+
+def test_a_group_of_more_rows_than_a_request_may_touch_is_not_undone(plan: Driven) -> None:
+    ids = [plan.task() for _ in range(5)]
+    plan.together(*(partial(plan.update, "task", id, {"text": "A"}) for id in ids))
+    plan.store.begin(4)
+    with pytest.raises(TooLarge):
+        plan.undo(6)
 
 
 # What an older version let in.

@@ -105,7 +105,7 @@ def test_what_a_delete_took_with_it_names_the_delete(plan: Driven) -> None:
     plan.task(parent=top)
     changes = plan.delete("task", top).changes
     assert {change.cause_seq for change in changes} == {changes[-1].seq}
-    taken = plan.store.journal.group(DEFAULT_PROJECT, changes[-1].seq)
+    taken = plan.store.journal.taken_with(DEFAULT_PROJECT, changes[-1].seq)
     assert [line.id for line in taken] == [changes[0].id]
 
 
@@ -115,7 +115,7 @@ def test_what_a_delete_took_is_read_whole_in_parts(plan: Driven, count: int) -> 
     below = [plan.task(parent=top) for _ in range(count)]
     root = plan.delete("task", top).changes[-1].seq
     statements = plan.statements()
-    taken = [line.id for line in plan.store.journal.group(DEFAULT_PROJECT, root)]
+    taken = [line.id for line in plan.store.journal.taken_with(DEFAULT_PROJECT, root)]
     assert (sorted(taken), plan.store.journal.taken(DEFAULT_PROJECT, root)) == (below, count)
     assert len(statements) == count // AT_ONCE + 2
 
@@ -217,6 +217,38 @@ def test_no_write_waits_long_for_it(plan: Driven) -> None:
     assert plan.prune(0) == PRUNED_AT_ONCE
     assert plan.prune(0) == 10
     assert plan.prune(0) == 0
+
+
+@pytest.mark.parametrize("keep, kept", [(5, [1, 2, 3, 4, 5]), (4, [5]), (0, [])])
+def test_a_group_is_forgotten_as_a_whole(plan: Driven, keep: int, kept: list[int]) -> None:
+    plan.together(*[plan.task] * 4)
+    plan.task()
+    plan.prune(keep)
+    assert seqs(plan) == kept
+
+
+def test_the_last_group_of_all_is_forgotten_as_a_whole(plan: Driven) -> None:
+    plan.task()
+    plan.together(*[plan.task] * 3)
+    plan.prune(1)
+    assert seqs(plan) == [2, 3, 4]
+    plan.prune(1)
+    assert seqs(plan) == []
+
+
+@pytest.mark.parametrize("count", [1, AT_ONCE, 2 * AT_ONCE + 1])
+def test_a_group_is_read_whole_in_parts(plan: Driven, count: int) -> None:
+    plan.task()
+    plan.together(*[plan.task] * count)
+    group = plan.store.journal.group(DEFAULT_PROJECT, 2)
+    assert [line.seq for line in group] == list(range(count + 1, 1, -1))
+
+
+def test_a_group_is_found_by_its_index(plan: Driven) -> None:
+    statements = plan.statements()
+    list(plan.store.journal.group(DEFAULT_PROJECT, 2))
+    (step,) = plan.database.peewee.execute_sql(f"EXPLAIN QUERY PLAN {statements[-1]}").fetchall()
+    assert "change_group" in str(step)
 
 
 def test_numbers_go_on_after_all_was_forgotten(plan: Driven) -> None:

@@ -175,19 +175,38 @@ class TestAnswers:
         answer = await gantt.post("/data/task", {"text": "Dig", **DATES})
         body = answer.json
         assert (answer.status, body["action"]) == (200, "inserted")
-        assert body == {"action": "inserted", "tid": body["item"]["id"], "item": body["item"]}
+        (id, item) = (body["item"]["id"], body["item"])
+        assert body == {"action": "inserted", "tid": id, "change": item["_rev"], "item": item}
 
     async def test_update(self, gantt):
         task = await gantt.add("task")
         answer = await gantt.put(f"/data/task/{task['id']}", {"text": "Dig"})
         mark = answer.json["item"]["_mark"]
         item = {**task, "text": "Dig", "_rev": task["_rev"] + 1, "_mark": mark}
-        assert answer.json == {"action": "updated", "tid": task["id"], "item": item}
+        done = {"action": "updated", "tid": task["id"], "change": item["_rev"], "item": item}
+        assert answer.json == done
+
+    async def test_an_update_that_changed_nothing_is_no_change(self, gantt):
+        task = await gantt.add("task", text="Dig")
+        answer = await gantt.put(f"/data/task/{task['id']}", {"text": "Dig"})
+        assert answer.json["change"] is None
+
+    async def test_an_add_that_is_sent_again_names_the_change_that_was_made(self, gantt):
+        page = gantt.having(Idempotency_Key="k")
+        answers = [await page.post("/data/task", DATES) for _ in range(2)]
+        assert [answer.json["change"] for answer in answers] == [1, 1]
+
+    async def test_the_change_of_an_answer_can_be_undone(self, gantt):
+        task = await gantt.add("task", text="Dig")
+        answer = await gantt.put(f"/data/task/{task['id']}", {"text": "Fill"})
+        undone = (await gantt.post(f"/data/undo/{answer.json['change']}")).json
+        assert (undone["item"]["text"], undone["change"]) == ("Dig", 3)
 
     async def test_delete(self, gantt):
         task = await gantt.add("task")
         answer = await gantt.delete(f"/data/task/{task['id']}")
-        assert (answer.status, answer.json) == (200, {"action": "deleted", "tid": task["id"]})
+        done = {"action": "deleted", "tid": task["id"], "change": task["_rev"] + 1}
+        assert (answer.status, answer.json) == (200, done)
 
     async def test_a_new_item_has_every_field_that_the_client_draws(self, gantt):
         task = await gantt.add("task", text="Dig")
@@ -935,7 +954,7 @@ class TestPostMode:
         task = await gantt.add("task")
         form = {"id": task["id"], "!nativeeditor_status": "deleted"}
         body = (await gantt.post(self.PATH, urlencode(form))).json
-        assert body == {"action": "deleted", "tid": task["id"]}
+        assert body == {"action": "deleted", "tid": task["id"], "change": 2}
 
     async def test_links(self, gantt):
         first, second = await tasks(gantt, "a", "b")
@@ -1006,13 +1025,33 @@ class TestBatch:
         rows = [self.row(first, "updated", text="A"), self.row(second, "deleted")]
         answer = await gantt.post(self.PATH, self.form(*rows))
         assert answer.headers["Content-Type"].startswith("text/xml")
-        assert f'<action type="updated" sid="{first}" tid="{first}"/>' in answer.body.decode()
-        assert f'<action type="deleted" sid="{second}" tid="{second}"/>' in answer.body.decode()
+        lines = [
+            f'<action type="updated" sid="{first}" tid="{first}" change="3"/>',
+            f'<action type="deleted" sid="{second}" tid="{second}" change="4"/>',
+        ]
+        assert all(line in answer.body.decode() for line in lines)
+
+    async def test_its_rows_are_one_group_of_the_history(self, gantt):
+        first, second = await tasks(gantt, "a", "b")
+        rows = [self.row(first, "updated", text="A"), self.row(second, "deleted")]
+        await gantt.post(self.PATH, self.form(*rows))
+        history = (await gantt.get("/data/history")).json["history"]
+        assert [line["group"] for line in history] == [3, 3, 2, 1]
+
+    async def test_it_is_undone_as_a_whole_but_for_what_others_changed(self, gantt, colleague):
+        first, second = await tasks(gantt, "a", "b")
+        rows = [self.row(first, "updated", text="A"), self.row(second, "updated", text="B")]
+        await gantt.post(self.PATH, self.form(*rows))
+        await colleague.put(f"/data/task/{second}", {"text": "C"})
+        undone = (await gantt.post("/data/undo/3")).json
+        message = "Carl has changed this since: text."
+        left = {"entity": "task", "id": second, "user": "Carl", "message": message}
+        assert (undone["item"]["text"], undone["left"]) == ("a", [left])
 
     async def test_the_whole_answer_is_one_data_element(self, gantt):
         (task,) = await tasks(gantt, "a")
         answer = await gantt.post(self.PATH, self.form(self.row(task, "updated", text="A")))
-        line = rf'<data><action type="updated" sid="{task}" tid="{task}"/></data>'
+        line = rf'<data><action type="updated" sid="{task}" tid="{task}" change="2"/></data>'
         assert answer.body.decode().endswith(line)
 
     async def test_a_new_row_learns_its_id(self, gantt):
