@@ -313,15 +313,21 @@ class Plan:
 
     ``seq`` is the last change contained, ``horizon`` the last one that the journal has
     forgotten: what happened after the horizon can be replayed. ``marks`` are those of the
-    changes since, into which ``shape`` is folded for pages.
+    changes since, into which ``shape`` is folded for pages, and ``history`` to be noted.
     """
 
     def __init__(
-        self, seq: int = 0, horizon: int = 0, marks: Marks | None = None, shape: int = 0
+        self,
+        seq: int = 0,
+        horizon: int = 0,
+        marks: Marks | None = None,
+        shape: int = 0,
+        history: int = 0,
     ) -> None:
         self.seq = seq
         self._marks = marks or Marks(seq)
         self._shape = shape
+        self._history = history
         #: Counts what the plan was told: changes, and states that were sent again.
         self.version = 0
         self.horizon = horizon
@@ -336,7 +342,7 @@ class Plan:
     @classmethod
     def of(cls, stored: StoredPlan) -> Plan:
         """The plan as it is stored. Call it where the database may be read."""
-        plan = cls(stored.seq, stored.horizon, stored.marks, stored.shape)
+        plan = cls(stored.seq, stored.horizon, stored.marks, stored.shape, stored.history)
         tasks = {}
         for entity, id, state, item in stored.items:
             if entity is TASK:
@@ -463,8 +469,8 @@ class Plan:
         return Position(seq, self._marks.get(seq) ^ self._shape)
 
     def stored_position(self) -> Position:
-        """The last change as the journal knows it."""
-        return Position(self.seq, self._marks.get(self.seq))
+        """The last change as it is known at the next start, whatever pages are shown."""
+        return Position(self.seq, self._marks.get(self.seq) ^ self._history)
 
     def number(self, position: Position) -> int:
         """The number of a change that a page names, :data:`~gantt_tornado.model.marks.FOREIGN`

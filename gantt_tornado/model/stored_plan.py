@@ -14,7 +14,8 @@ class StoredPlan:
     """A plan as it is stored; ``items`` and ``touched`` can be read once.
 
     ``seq`` is its last change, ``horizon`` the last that is forgotten, ``marks`` those of the
-    changes since, and ``shape`` what is folded into them for pages. ``items`` holds entity,
+    changes since, ``shape`` what is folded into them for pages, and ``history`` to be noted.
+    ``items`` holds entity,
     id, fields and what clients get, ``touched`` the last change of each item: id, ``seq``,
     entity and the last change that gave it another parent, 0 for none.
     """
@@ -23,5 +24,6 @@ class StoredPlan:
     horizon: int
     marks: Marks
     shape: int
+    history: int
     items: Iterable[tuple[Entity, int, State, bytes]]
     touched: Iterable[tuple[int, int, Entity, int]]

@@ -5,7 +5,8 @@ backup younger than that load has been put in the place of the database, this is
 both histories, and what the page was told of the lost one would stay on its screen for ever.
 Nothing in the file tells: it was copied with all that it held. So beside the file lies
 another, with the last position that was served from there. Where a plan lacks that position,
-or nothing is known, its changes get new marks, and every page has to load again.
+or nothing is known, all marks become others, and every page has to load again: one number
+is folded into them, for a journal may have millions of lines.
 
 Used on the writer's thread until the plan is served, then on one of the loop's others.
 """
@@ -19,9 +20,9 @@ from typing import Final
 
 from gantt_tornado.model import marks
 from gantt_tornado.model.marks import Position
-from gantt_tornado.store.database import Compile, Database, param
+from gantt_tornado.store.database import Compile, Database, params
 from gantt_tornado.store.journal import Journal
-from gantt_tornado.store.tables import MODELS, Counter, JournalLine
+from gantt_tornado.store.tables import Counter
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +30,17 @@ log = logging.getLogger(__name__)
 SUFFIX: Final = ".position"
 
 
-def _renewals(compile: Compile) -> list[str]:
-    """SQL that gives all of a table one mark."""
-    mark = param("mark")
-    change = JournalLine.update({JournalLine.mark: mark, JournalLine.previous_mark: mark})
-    items = [each.update({each.mark: mark}) for each in MODELS.values()]
-    return [compile(each) for each in (*items, change, Counter.update({Counter.mark: mark}))]
+def _fold(compile: Compile) -> str:
+    return compile(Counter.update(params(Counter.history)))
 
 
 def renew(database: Database) -> None:
-    """Give all changes new marks: the same to all, for each stands beside its number."""
-    mark = marks.source()()
-    for sql in database.prepared(_renewals):
-        database.execute(sql, {"mark": mark})
+    """Make all marks others. A store that was made before does not know of it."""
+    before = Journal(database).folded()
+    new = marks.source()
+    while (folded := new()) == before:
+        pass
+    database.execute(database.prepared(_fold), {"history": folded})
 
 
 class Continuity:
@@ -64,7 +63,8 @@ class Continuity:
         if not journal.seq():
             return
         served = self._read()
-        if served is None or journal.mark(served.seq) != served.mark:
+        mark = None if served is None else journal.mark(served.seq)
+        if served is None or mark is None or mark ^ journal.folded() != served.mark:
             log.info("this is not known to be the plan that was served last: pages load again")
             renew(database)
 

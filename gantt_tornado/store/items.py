@@ -152,9 +152,11 @@ class Store:
         markup: bool = False,
     ) -> None:
         self.journal = Journal(database)
-        #: What shapes each item as pages see it, to be folded into marks.
+        #: What pages' marks have folded in: what shapes each item, and which history it is of.
         html = "clean" if markup else "text"
-        self.shape: Final = marks.shape(calendar.format, calendar.zone, html)
+        self.shape: Final = (
+            marks.shape(calendar.format, calendar.zone, html) ^ self.journal.folded()
+        )
         self._execute = database.execute
         self._calendar = calendar
         self._now = now
@@ -585,7 +587,13 @@ class Store:
         )
         touched = journal.touched(DEFAULT_PROJECT)
         return StoredPlan(
-            journal.seq(), journal.horizon(), journal.marks(), self.shape, items, touched
+            journal.seq(),
+            journal.horizon(),
+            journal.marks(),
+            self.shape,
+            journal.folded(),
+            items,
+            touched,
         )
 
     def encode(self, entity: Entity, row: Row) -> bytes:

@@ -101,6 +101,7 @@ class _Statements:
         self.counted = compile(Counter.select(Counter.seq))
         self.count = compile(Counter.update(params(Counter.seq, Counter.mark)))
         self.first_mark = compile(Counter.select(Counter.mark))
+        self.folded = compile(Counter.select(Counter.history))
         self.mark = compile(JournalLine.select(JournalLine.mark).where(numbered))
         self.marks = compile(
             JournalLine.select(JournalLine.seq, JournalLine.mark).order_by(JournalLine.seq)
@@ -271,6 +272,10 @@ class Journal:
         if found is None and seq == self.horizon():
             found = self._one(self._sql.first_mark)
         return int(found[0]) if found else None
+
+    def folded(self) -> int:
+        """What is to be folded into all marks: another, and to pages it is another history."""
+        return int(self._one(self._sql.folded)[0])
 
     def marks(self) -> Marks:
         """The marks of what is remembered, and of the horizon."""

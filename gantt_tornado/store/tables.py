@@ -97,12 +97,13 @@ class Setting(Model):
 
 class Counter(Model):
     """One row: the last change when some were forgotten, so that even when all are, no
-    number is given twice; and the mark of the last that is forgotten, at first of the
-    beginning."""
+    number is given twice; the mark of the last that is forgotten, at first of the
+    beginning; and what is folded into all marks."""
 
     id = IntegerField(primary_key=True)
     seq = BigIntegerField()
     mark = IntegerField()
+    history = IntegerField()
 
 
 #: The table of each entity, by the entity's name.

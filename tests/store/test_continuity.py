@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from gantt_tornado.errors import Stale
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.model.entities import ENTITIES
-from gantt_tornado.model.marks import Position
+from gantt_tornado.model.marks import FOREIGN, Position
 from gantt_tornado.store.continuity import SUFFIX, Continuity, renew
+from gantt_tornado.store.items import Store
 from tests.support import Driven
 
 
@@ -22,8 +24,16 @@ class Served(Driven):
         self.continuity = Continuity(self.database.path)
         with self.database.peewee.atomic("IMMEDIATE"):
             self.continuity.check(self.database)
-        self.plan = Plan.of(self.store.read())
+        self.read_again()
         self.note()
+
+    def renew(self) -> None:
+        renew(self.database)
+        self.read_again()
+
+    def read_again(self) -> None:
+        self.store = Store(self.database, self.calendar)
+        self.plan = Plan.of(self.store.read())
 
     def note(self) -> None:
         self.continuity.note(self.plan.stored_position())
@@ -186,8 +196,10 @@ def test_new_marks_are_the_same_in_the_journal_and_in_the_items(served: Served) 
     served.update("link", link, {"type": "1"})
     served.delete("task", served.task())
     before = served.plan.position()
-    renew(served.database)
-    plan = Plan.of(served.store.read())
+    written = served.database.written
+    served.renew()
+    assert served.database.written == written + 1
+    plan = served.plan
     assert plan.position() != before and plan.position().seq == before.seq
     for entity in ENTITIES.values():
         for row in served.store.rows(entity):
@@ -198,15 +210,43 @@ def test_what_was_forgotten_has_a_new_mark_too(served: Served) -> None:
     served.task()
     served.prune(0)
     before = served.plan.position()
-    renew(served.database)
-    assert Plan.of(served.store.read()).number(before) != before.seq
+    served.renew()
+    assert served.plan.number(before) != before.seq
 
 
 def test_a_page_saves_from_the_new_marks(served: Served) -> None:
     id = served.task()
     served.update("task", id, {"text": "Fill"})
-    renew(served.database)
+    served.renew()
     item = served.item("task", id)
     served.update("task", id, {**item, "text": "Build"})
     served.update("task", id, {**item, "progress": 0.5})
     assert (served.item("task", id)["text"], served.item("task", id)["progress"]) == ("Build", 0.5)
+
+
+def test_a_page_of_before_the_new_marks_cannot_save(served: Served) -> None:
+    item = served.item("task", served.task())
+    served.renew()
+    with pytest.raises(Stale):
+        served.update("task", item["id"], {**item, "text": "Build"})
+
+
+def test_a_backup_that_is_restored_twice_is_another_each_time(served: Served, path: Path) -> None:
+    """Its changes are the same each time, and what pages had of it was lost each time."""
+    position, copy = lost_task(served, path)
+    for _ in range(2):
+        shutil.copy(copy, path)
+        restored = Served(path)
+        assert restored.plan.number(position) == FOREIGN
+        position = restored.plan.position()
+        restored.stop()
+    shutil.copy(copy, path)
+    assert not goes_on(path, position)
+
+
+def test_pages_that_have_the_new_marks_go_on(served: Served, path: Path) -> None:
+    served.task()
+    served.renew()
+    position = served.plan.position()
+    served.stop()
+    assert goes_on(path, position)
