@@ -72,6 +72,8 @@ export class Outbox {
   }
 
   async #deliver(entity, action, data, id) {
+    // The dataProcessor sends an edit that was waiting, also of a new row that is gone by then.
+    if (action === "create" && !exists(entity, id)) return { action: "deleted" };
     for (const field of ["parent", "source", "target"]) {
       if (!(await this.#resolve(data, field))) return { action: "error", quiet: true };
     }

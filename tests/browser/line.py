@@ -70,8 +70,9 @@ class Line:
 
     async def _end(self) -> None:
         self._server.close()
-        # With their connections cut, they end by themselves.
-        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+        # With their connections cut, they end by themselves, some by saying that they were.
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _cut_all(self, sockets_only: bool) -> None:
         self._cut = True

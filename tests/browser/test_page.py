@@ -58,6 +58,19 @@ def test_a_refused_new_task_is_explained_and_taken_back(server, tabs):
     agree(server, *tabs)
 
 
+def test_new_rows_that_go_with_a_row_that_another_deletes_are_not_sent_again(server, tabs):
+    one, _ = tabs
+    held = []
+    one.page.route("**/data/task", lambda route: held.append(route), times=1)
+    new = "{ text: 'new', start_date: new Date(), duration: 1 }"
+    with one.page.expect_request("**/data/task"):
+        one.run(f"probe.edit(gantt.addTask({new}, gantt.addTask({new}, 10)), {{ text: 'B' }})")
+    server.delete("/data/task/10")
+    one.lacks("10")
+    held[0].continue_()
+    agree(server, *tabs)
+
+
 def test_a_task_is_added_in_the_form_with_the_keyboard_alone(server, tabs):
     one, two = tabs
     keys = one.page.keyboard
