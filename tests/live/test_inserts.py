@@ -560,7 +560,7 @@ def test_a_new_row_that_was_deleted_meanwhile_is_told_as_deleted(play) -> None:
         await stage.delete(THEIRS, theirs)
         await asyncio.sleep(ARRIVED - 0.1)
         own.clear()
-        await asyncio.sleep(LONG)
+        await asyncio.sleep(1)
         assert told_again(own, theirs) == ["delete-task"]
 
     play(scene)
