@@ -390,7 +390,16 @@ def writes_of(
         writes = [row_of(entity, id, fields) for id, fields in rows.items()]
     if requests.may_hold_references(backend, body):
         writes = [replace(write, fields=requests.letters(write.fields)) for write in writes]
-    return writes, is_batch
+    return [as_insert(entity, write) for write in writes], is_batch
+
+
+def as_insert(entity: Entity, write: BatchRow) -> BatchRow:
+    """The write, as one that adds its row if that was never saved."""
+    id = protocol.number(write.id) or 0
+    is_update = ACTIONS.get(write.action) == "updated"
+    if is_update and requests.is_unsaved(entity.name, id, write.fields):
+        return replace(write, action="inserted")
+    return write
 
 
 def row_of(entity: Entity, sid: str, form: dict[str, str]) -> BatchRow:
@@ -492,11 +501,15 @@ def answer(action: bytes, outcome: WriteResult) -> bytes:
 async def updated(
     backend: Backend, entity: str, id: int, fields: Mapping[str, Any], author: Author
 ) -> bytes:
-    """Update an item. Returns the body of the answer.
+    """Update an item, or add it if it was never saved. Returns the body of the answer.
 
     Raises:
         GanttError: it was refused.
     """
+    if requests.is_unsaved(entity, id, fields):
+        request = f"{author.client_id}:{id}" if author.client_id else ""
+        outcome = await backend.insert(entity, fields, author=author, request=request)
+        return answer(b"inserted", outcome)
     try:
         outcome = await backend.update(entity, id, fields, author=author)
     except NotFound as error:

@@ -36,6 +36,8 @@ MOST_FIELDS: Final = 10_000
 MOST_CONTAINERS: Final = 20_000
 #: Bytes of a body from which on the loop does not wait for its reading.
 LARGE: Final = 32 << 10
+#: The client counts the ids of rows that are not saved yet from the milliseconds of its clock.
+FIRST_UNSAVED: Final = 10**12
 #: A longer id is none that a page gives a row.
 LONGEST_ID: Final = 200
 #: A ``Remote-Device`` is a UUID; what is longer is cut.
@@ -247,6 +249,15 @@ def item_id(entity: str, id: str) -> int:
     if number is None:
         raise NotFound(f"There is no such {entity}.")
     return number
+
+
+def is_unsaved(entity: str, id: int, fields: Mapping[str, Any]) -> bool:
+    """Whether an update is of a row that was never saved.
+
+    The client adds a row again whose parent had no id yet; but once its user has dragged
+    it meanwhile, it takes it for one that is there.
+    """
+    return entity == "task" and id >= FIRST_UNSAVED and "parent" in fields and "_rev" not in fields
 
 
 def read_fields(body: bytes, headers: Mapping[str, str], entity: str) -> dict[str, Any]:

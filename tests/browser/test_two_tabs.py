@@ -89,6 +89,20 @@ def test_a_dragged_row(server, tabs, kind):
     assert branch.index("12") == branch.index("9") - 1
 
 
+def test_a_new_row_below_a_new_one_that_is_dragged_at_once(server, tabs, kind):
+    one, two = tabs
+    if kind == "snippet":
+        one.excuse("409")  # as below
+    one.run("""(() => {
+        const add = (text, parent) =>
+            gantt.addTask({ text, start_date: "2026-11-23 00:00", duration: 2 }, parent);
+        probe.reparent(add("Lawn", add("Garden", 0)), 7, 1);
+    })()""")
+    two.until("gantt.getTaskBy('text', 'Lawn').length && gantt.getTaskBy('text', 'Garden').length")
+    agree(server, *tabs, order=kind == "page")
+    assert two.id("Lawn") in two.branch("7")
+
+
 def test_a_task_its_child_and_a_link_between_new_ones_without_waiting(server, tabs, kind):
     one, two = tabs
     if kind == "snippet":

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import re
+from typing import ClassVar
 from urllib.parse import urlencode
 
 import orjson
@@ -27,6 +28,8 @@ WRITES = [
     ("POST", "/data"),
     ("POST", "/data/undo/1"),
 ]
+#: An id as the client gives one to a row until that is saved.
+UNSAVED = 1795612125026
 BELOW_NOTHING = {"text": "x", "parent": 999, **DATES}
 OPTIONAL = ["resource", "assignment", "baseline"]
 
@@ -329,6 +332,10 @@ class TestRefusals:
     @pytest.mark.parametrize("id", ["77", "new", "0", "-1", "1.5", "9" * 30, "%D9%A3", "1%00"])
     async def test_an_update_of_what_is_not_there(self, gantt, id):
         assert is_error(await gantt.put(f"/data/task/{id}", {"text": "x"}), 404)
+
+    @pytest.mark.parametrize("fields", [{"text": "x"}, {"parent": 0, "_rev": 3}])
+    async def test_an_edit_of_a_row_with_an_id_of_the_clients_own(self, gantt, fields):
+        assert is_error(await gantt.put(f"/data/task/{UNSAVED}", fields), 404)
 
     async def test_an_update_of_what_was_deleted_says_so(self, gantt):
         task = await gantt.add("task")
@@ -1004,6 +1011,37 @@ class TestPostMode:
     async def test_json_refusals_are_told(self, gantt):
         sent = {"id": 9999, "action": "updated", "data": {"text": "x"}}
         assert is_error(await gantt.post(self.PATH, sent), 404)
+
+
+class TestRowsThatWereNeverSaved:
+    """The client sends one that was dragged while its POST was refused as if it were there."""
+
+    ROW: ClassVar = {"text": "x", "parent": 0, "target": f"next:{UNSAVED + 1}", **DATES}
+
+    async def test_such_a_row_is_added(self, gantt):
+        answer = (await gantt.put(f"/data/task/{UNSAVED}", self.ROW)).json
+        assert (answer["action"], answer["item"]["text"]) == ("inserted", "x")
+        assert answer["tid"] == answer["item"]["id"] < UNSAVED
+
+    async def test_one_below_another_such_is_refused(self, gantt):
+        row = {**self.ROW, "parent": UNSAVED + 1}
+        assert is_error(await gantt.put(f"/data/task/{UNSAVED}", row), 409)
+
+    async def test_one_whose_answer_was_lost_is_added_once(self, gantt):
+        gantt.headers["Remote-Device"] = "page"
+        for _ in range(2):
+            await gantt.put(f"/data/task/{UNSAVED}", self.ROW)
+        assert await order(gantt) == ["x"]
+
+    async def test_in_mode_json(self, gantt):
+        sent = {"id": UNSAVED, "action": "order", "data": self.ROW}
+        assert (await gantt.post("/data?gantt_mode=tasks", sent)).json["action"] == "inserted"
+
+    async def test_in_a_batch(self, gantt):
+        form = {f"{UNSAVED}_{name}": value for name, value in self.ROW.items()}
+        form |= {f"{UNSAVED}_!nativeeditor_status": "order", "ids": UNSAVED}
+        answer = await gantt.post("/data?gantt_mode=tasks", urlencode(form))
+        assert f'type="inserted" sid="{UNSAVED}"' in answer.body.decode()
 
 
 class TestBatch:
