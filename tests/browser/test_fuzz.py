@@ -43,8 +43,6 @@ def older_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "package/codebase/dhtmlxgantt.js"
 
 
-# Belongs into make test as soon as no run is known that ends different: one in some twenty does.
-@pytest.mark.long
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 def test_tabs_under_random_hands_end_equal(browser, tmp_path, cut):
     Fuzz(browser, tmp_path, seed=1, cut=cut, seconds=5).run()
