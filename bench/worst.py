@@ -23,10 +23,13 @@ import orjson
 from bench import process, task
 from bench.line import Line
 from gantt_tornado.config import Config
+from gantt_tornado.live.plan import Plan as StoredPlan
 from gantt_tornado.model.change import NOBODY
 from gantt_tornado.model.entities import ENTITIES
+from gantt_tornado.store.continuity import Continuity
 from gantt_tornado.store.database import Database
 from gantt_tornado.store.items import Store
+from gantt_tornado.store.text_conversion import convert
 
 ROWS = int(os.environ.get("ROWS", 20_000))
 #: Links between tasks of one branch.
@@ -41,13 +44,10 @@ class Plan:
     """A server with tasks in a shape; the first stands alone and is what others edit."""
 
     def __init__(self, directory: Path, shape: str, rows: int) -> None:
-        self.ids = _plant(directory / f"worst-{shape}.db", shape, rows)
+        self.ids, self.beginning = _plant(directory / f"worst-{shape}.db", shape, rows)
         self.server = process.Process(["-m", "bench.watched", str(directory / f"worst-{shape}.db")])
         sleep(process.DELAY + 0.2)
         self.top = self.ids[1]
-        # A plan that was never served has one mark for all its changes.
-        _, _, mark = str(orjson.loads(self.fetch("GET", "/data"))["seq"]).partition("-")
-        self.beginning = f"0-{mark}"
 
     def __enter__(self) -> Plan:
         return self
@@ -120,8 +120,9 @@ class Plan:
         return seen
 
 
-def _plant(path: Path, shape: str, rows: int) -> list[int]:
-    """Tasks in a shape, and the ids: one alone, then the branch."""
+def _plant(path: Path, shape: str, rows: int) -> tuple[list[int], str]:
+    """Tasks in a shape. Returns the ids, one alone, then the branch; and the position of a page
+    that has nothing of it yet."""
     calendar = Config().calendar
     kind, link = ENTITIES["task"], ENTITIES["link"]
     database = Database(f"sqlite:///{path}")
@@ -129,6 +130,8 @@ def _plant(path: Path, shape: str, rows: int) -> list[int]:
     store = Store(database, calendar)
     ids: list[int] = []
     with database.peewee.atomic("IMMEDIATE"):
+        # As the server does, which would make another plan of it otherwise.
+        convert(database, Config().html)
         for number in range(rows + 1):
             parents = {
                 "flat": ids[1] if number > 1 else 0,
@@ -142,8 +145,10 @@ def _plant(path: Path, shape: str, rows: int) -> list[int]:
             for source, target in pairwise(ids[2:]):
                 edit = link.read({"source": source, "target": target, "type": "0"}, calendar)
                 store.insert(link, edit, NOBODY)
+    planted = StoredPlan.of(store.read())
+    Continuity(database.path).note(planted.stored_position())
     database.close()
-    return ids
+    return ids, str(planted.position(0))
 
 
 def measure(directory: Path, seconds: float) -> Iterator[Line]:
