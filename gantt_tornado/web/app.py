@@ -5,23 +5,16 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from tornado import web
+from tornado import routing, web
 
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
-from gantt_tornado.web.handlers import (
-    Bounded,
-    DataHandler,
-    EntityHandler,
-    Handler,
-    HistoryHandler,
-    NoSuchRoute,
-    UndoHandler,
-)
-from gantt_tornado.web.socket import LiveHandler
-from gantt_tornado.web.updates import UpdateRouter
+from gantt_tornado.web.delegate import EndpointRouter
+from gantt_tornado.web.endpoints import ENDPOINTS, Address, addresses
+from gantt_tornado.web.handlers import BoundedHandler, EndpointHandler, NoSuchAddress
+from gantt_tornado.web.socket import SocketHandler
 
 _PACKAGE: Final = Path(__file__).parents[1]
 #: Beside the package in a source tree, inside it in a wheel.
@@ -42,17 +35,19 @@ POLICY: Final = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 
+#: Settings of an application that only RequestHandlers heed.
+OF_HANDLERS: Final = frozenset({"log_function", "compress_response", "gzip"})
 
 #: A font that the client's style sheet would have from another host.
 _FOREIGN_FONT: Final = re.compile(rb"""@font-face\s*\{[^}]*url\(\s*["']?(?:https?:)?//[^}]*\}""")
 
 
-class FileHandler(Bounded, web.RequestHandler):
+class FileHandler(BoundedHandler):
     """A file that everybody may have."""
 
-    roles: ClassVar = {"GET": None, "HEAD": None}
-
-    def __init__(self, *args: Any, body_timeout: float = Bounded.body_timeout, **more: Any) -> None:
+    def __init__(
+        self, *args: Any, body_timeout: float = BoundedHandler.body_timeout, **more: Any
+    ) -> None:
         super().__init__(*args, **more)
         self.body_timeout = body_timeout
 
@@ -95,8 +90,6 @@ class PageHandler(FileHandler, web.StaticFileHandler):
 class PageRedirect(FileHandler, web.RedirectHandler):
     """A mounted page without its last slash, where relative addresses would not hold."""
 
-    roles: ClassVar = {"GET": None}
-
 
 @lru_cache(maxsize=1)
 def without_foreign_fonts(file: Path, _modified: float) -> bytes:
@@ -114,19 +107,13 @@ def routes(backend: Backend, prefix: str = "", page: bool = True, client: bool =
         client: whether the client's files are, which the demo page needs: ``vendor/`` has
             them as they were released, and ``dhtmlxgantt.css`` is its style sheet without
             the fonts of another host.
-
-    Raises:
-        ValueError: a handler has a verb and does not say who may use it.
     """
-    ours = {"backend": backend}
-    rules: list[Any] = [
-        (prefix + r"/api/v1", LiveHandler, ours),
-        (prefix + r"/data", DataHandler, ours),
-        (prefix + r"/data/history", HistoryHandler, ours),
-        (prefix + r"/data/undo/([^/]+)", UndoHandler, ours),
-        (prefix + r"/data/([a-z]+)(?:/([^/]+))?", EntityHandler, ours),
-        (prefix + r"/data/.*", NoSuchRoute, ours),
-    ]
+    rules: list[Any] = []
+    for address in addresses(ENDPOINTS):
+        handler = SocketHandler if address.is_remote else EndpointHandler
+        rules.append((prefix + address.pattern, handler, {"backend": backend, "address": address}))
+    nothing = {"backend": backend, "address": Address("/data/.*", {})}
+    rules.append((prefix + r"/data/.*", NoSuchAddress, nothing))
     files = {"body_timeout": backend.config.body_timeout}
     if page or client:
         vendor = {"path": str(STATIC / "vendor"), **files}
@@ -139,17 +126,14 @@ def routes(backend: Backend, prefix: str = "", page: bool = True, client: bool =
             rules.append((prefix, PageRedirect, {"url": prefix + "/", **files}))
         root = {"path": str(STATIC), "default_filename": "index.html", **files}
         rules.append((prefix + r"/(.*)", PageHandler, root))
-    for rule in rules:
-        check_roles(rule[1])
     return rules
 
 
 def make_app(backend: Backend, **settings: Any) -> web.Application:
     """An application that serves the backend and the demo page at the root."""
     rules = routes(backend)
-    if "log_function" not in settings:
-        # Such a function is promised a RequestHandler for every request.
-        rules.insert(0, (r"/data/([a-z]+)/([^/]+)", UpdateRouter(backend)))
+    if settings.keys().isdisjoint(OF_HANDLERS):
+        rules.insert(0, routing.Rule(routing.AnyMatches(), EndpointRouter(backend)))
     return web.Application(rules, **settings)
 
 
@@ -167,19 +151,3 @@ def http_limits(config: Config) -> dict[str, Any]:
         # What is read ahead: Tornado's 100 MB would be for bodies that nobody streams.
         "max_buffer_size": (256 << 10) + 2 * max(config.max_frame, config.max_header),
     }
-
-
-def check_roles(handler: type[web.RequestHandler]) -> None:
-    """Refuse a handler with a verb that nobody said who may use.
-
-    Raises:
-        ValueError: it names the verb.
-    """
-    roles = getattr(handler, "roles", None)
-    for verb in handler.SUPPORTED_METHODS:
-        method = getattr(handler, verb.lower())
-        unimplemented = method is getattr(web.RequestHandler, verb.lower())
-        if unimplemented or method is Handler.options:
-            continue
-        if roles is None or verb not in roles:
-            raise ValueError(f"{handler.__name__} does not say who may {verb}")

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
+from tornado import web
 from tornado.httputil import HTTPServerRequest
 
 from gantt_tornado.backend import Backend
@@ -21,7 +22,7 @@ from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, St
 from gantt_tornado.model import protocol, text
 from gantt_tornado.model.change import Author
 from gantt_tornado.model.entities import entity_named
-from gantt_tornado.model.user import User
+from gantt_tornado.model.user import Role, User
 from gantt_tornado.web import redaction
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ LONGEST_HOST: Final = 300
 _USUAL_PORTS: Final = {"http": 80, "https": 443}
 #: Behind a host's name, or behind the bracket of an IPv6 address.
 _PORT: Final = re.compile(r":\d*$")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
 class Body:
@@ -206,9 +208,44 @@ def bearer(backend: Backend, token: str) -> User | None:
     return user
 
 
-def author(request: HTTPServerRequest, user: User | None) -> Author:
+def by_token(
+    backend: Backend, request: HTTPServerRequest, *, may_be_anonymous: bool = True
+) -> User | None:
+    """The user who asks, by the configured tokens. None for somebody without a token, where
+    anonymous users may do nothing.
+
+    Raises:
+        Forbidden: the token is not one of them.
+    """
+    token = request.headers.get("Remote-Token", "")
+    if not token and request.method in ("GET", "HEAD"):
+        # gantt.load(url) cannot send a header.
+        token = argument(request.query_arguments, "token")
+    return bearer(backend, token) or (anonymous(backend) if may_be_anonymous else None)
+
+
+def anonymous(backend: Backend) -> User | None:
+    """Who somebody without a token is."""
+    role = backend.config.anonymous
+    return User("", Role[role]) if role else None
+
+
+def argument(query: Mapping[str, list[bytes]], name: str, default: str = "") -> str:
+    """An argument of a URL, as Tornado's ``get_query_argument`` reads it.
+
+    Raises:
+        web.HTTPError: it is not UTF-8.
+    """
+    try:
+        values = [value.decode() for value in query.get(name, ())]
+    except UnicodeDecodeError:
+        raise web.HTTPError(400, f"{name} is not UTF-8") from None
+    return _CONTROL.sub(" ", values[-1]).strip() if values else default
+
+
+def author(headers: Mapping[str, str], user: User | None) -> Author:
     """Who writes, for the journal."""
-    client_id = request.headers.get("Remote-Device", "")[:LONGEST_CLIENT_ID]
+    client_id = headers.get("Remote-Device", "")[:LONGEST_CLIENT_ID]
     return Author(user.name if user else "", client_id)
 
 

@@ -1,6 +1,7 @@
-"""The live updates at ``/api/v1``: handshake, remote calls and the socket.
+"""The client's socket for live updates. Serves docs/protocol.md, "Socket".
 
-Serves docs/protocol.md, "Socket". One address serves all three, so one handler does.
+It shares its address with the endpoints for handshake and remote calls, so its handler serves
+those too.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Iterator
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-import orjson
 from tornado import web, websocket
 
 from gantt_tornado.backend import Backend
-from gantt_tornado.errors import BadRequest, Forbidden
+from gantt_tornado.errors import Forbidden
 from gantt_tornado.live.hub import Send
 from gantt_tornado.live.positions import page_url
 from gantt_tornado.live.services import MOST_ANSWERED, refused
@@ -24,8 +24,8 @@ from gantt_tornado.model import protocol
 from gantt_tornado.model.marks import Position
 from gantt_tornado.model.protocol import Call, Subscribe, Unsubscribe
 from gantt_tornado.model.user import Role
-from gantt_tornado.web import requests
-from gantt_tornado.web.handlers import BodyHandler, Handler
+from gantt_tornado.web.endpoints import Address
+from gantt_tornado.web.handlers import EndpointHandler
 from gantt_tornado.web.requests import LONGEST_CLIENT_ID, check_same_origin, is_ours
 from gantt_tornado.web.socket_writer import SocketWriter
 
@@ -37,13 +37,11 @@ MOST_CHANNELS: Final = 100
 MOST_UNDER_WAY: Final = 20
 
 
-class LiveHandler(BodyHandler, websocket.WebSocketHandler):
-    """``GET`` and ``POST /api/v1``, and a client's socket: a listener of the hub."""
+class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
+    """The address ``/api/v1``, and a client's socket there: a listener of the hub."""
 
-    roles: ClassVar = {"GET": Role.viewer, "POST": Role.viewer}
-
-    def initialize(self, backend: Backend) -> None:
-        super().initialize(backend)
+    def initialize(self, backend: Backend, address: Address) -> None:
+        super().initialize(backend, address)
         self._since: Position | None = None
         self._arrived: dict[str, Position] = {}
         self._asked: dict[bytes, tuple[Position, frozenset[str]]] = {}
@@ -52,10 +50,10 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         self._tab = ""
         self._reloads = False
         self._calls: set[asyncio.Task[None]] = set()
-        self._hung_up = False
+        self._is_disconnected = False
         self._writer: SocketWriter | None = None
 
-    # Handshake and calls.
+    # Opening.
 
     async def admit(self) -> None:
         if not self._upgrades():
@@ -65,36 +63,19 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
         try:
             self.user = await self.authenticated()
         except Forbidden:
-            # A refused socket is first accepted, so that the client learns the reason.
+            # A refused socket is accepted and then closed, so that the client learns the reason.
             self.user = None
 
-    def anonymous(self) -> None:
-        """Nobody listens without a token, even where anybody may read."""
-
-    async def get(self) -> None:
-        if self._upgrades():
-            await self._wait_for_slot()
-            if self._hung_up:
-                # There is nobody to be answered.
-                self._auto_finish = False
-                return
-            await super(Handler, self).get()
-        else:
-            self.backend.default.positions.greeted(page_url(self.request.uri or ""))
-            self.answer(orjson.dumps(self.backend.services.handshake()))
-
-    def error_body(self, status: int, error: BaseException | None) -> dict[str, Any]:
-        # The client takes this body to the letter.
-        if status == 403:
-            return {"error": "Forbidden"}
-        return super().error_body(status, error)
-
-    async def post(self) -> None:
-        calls = await requests.beside(self.body.read(), requests.read_list)
-        if len(calls) > MOST_ANSWERED:
-            raise BadRequest(f"There are more than {MOST_ANSWERED} calls in it.")
-        assert self.user is not None
-        self.answer(orjson.dumps(await self.backend.services.call(calls, self.user)))
+    async def get(self, *path: str | None) -> None:
+        if self._refusal is not None or not self._upgrades():
+            await self.respond(*path)
+            return
+        await self._wait_for_slot()
+        if self._is_disconnected:
+            # Nobody is left to be answered.
+            self._auto_finish = False
+            return
+        await websocket.WebSocketHandler.get(self)
 
     async def _wait_for_slot(self) -> None:
         """Wait for one's turn: after a restart all pages come at once, each to be told
@@ -230,7 +211,7 @@ class LiveHandler(BodyHandler, websocket.WebSocketHandler):
             self.backend.default.positions.arrived(self._page, self, channels, position)
 
     def on_connection_close(self) -> None:
-        self._hung_up = True
+        self._is_disconnected = True
         # Of Tornado's two, the socket's knows nothing of a body that is waited for.
         web.RequestHandler.on_connection_close(self)
         super().on_connection_close()

@@ -2,63 +2,13 @@
 
 import asyncio
 import re
-from typing import ClassVar
 
 import pytest
 from tornado import httpserver, web
 from tornado.tcpclient import TCPClient
 
 from gantt_tornado import Backend, make_app, routes
-from gantt_tornado.model.user import Role
-from gantt_tornado.web.app import POLICY, STATIC, check_roles, http_limits, without_foreign_fonts
-from gantt_tornado.web.handlers import Handler
-
-
-class TestRoles:
-    """Access is declared and checked at start; what was forgotten stops it."""
-
-    def test_a_verb_without_a_role_is_refused_by_name(self):
-        class Careless(Handler):
-            roles: ClassVar = {"GET": Role.viewer}
-
-            def delete(self):
-                """Anybody's guess."""
-
-        with pytest.raises(ValueError, match="Careless does not say who may DELETE"):
-            check_roles(Careless)
-
-    def test_a_handler_without_any_role_is_refused(self):
-        class Careless(web.RequestHandler):
-            def get(self):
-                """Anybody's guess."""
-
-        with pytest.raises(ValueError, match="Careless does not say who may GET"):
-            check_roles(Careless)
-
-    def test_an_inherited_verb_counts(self):
-        class Open(Handler):
-            roles: ClassVar = {"GET": Role.viewer}
-
-            def get(self):
-                """Read."""
-
-        class Child(Open):
-            roles: ClassVar = {}
-
-        with pytest.raises(ValueError, match="Child does not say who may GET"):
-            check_roles(Child)
-
-    def test_nobody_in_particular_is_a_declaration(self):
-        class Open(Handler):
-            roles: ClassVar = {"GET": None}
-
-            def get(self):
-                """Read."""
-
-        check_roles(Open)
-
-    def test_all_of_ours_are_declared(self, backend):
-        assert routes(backend)
+from gantt_tornado.web.app import POLICY, STATIC, http_limits, without_foreign_fonts
 
 
 @pytest.mark.gen_test

@@ -202,7 +202,7 @@ def test_a_wrong_token_is_refused(backend: Backend) -> None:
 
 def test_an_author_is_a_user_at_a_page(backend: Backend) -> None:
     user = bearer(backend, "token")
-    assert author(request(Remote_Device="d" * 1000), user).client_id == "d" * LONGEST_CLIENT_ID
+    assert author({"Remote-Device": "d" * 1000}, user).client_id == "d" * LONGEST_CLIENT_ID
 
 
 @pytest.mark.parametrize("error, code", [(NotFound("x"), "not-found"), (None, "http-500")])

@@ -1106,7 +1106,9 @@ class TestResend:
         await gantt.post("/data?gantt_mode=tasks", row)
         assert (await socket.value("add-task"))["task"]["note"] is None
 
-    async def test_what_could_not_be_stored_is_told_as_it_is(self, gantt, listen, monkeypatch):
+    async def test_what_could_not_be_stored_is_told_as_it_is(
+        self, gantt, listen, monkeypatch, logged_errors
+    ):
         (a,) = await tasks(gantt, "a")
         socket = await listen("tasks")
         monkeypatch.setattr("gantt_tornado.store.writer.LONGEST_QUEUE", 0)

@@ -1,0 +1,191 @@
+"""The endpoints without a RequestHandler, under the configured tokens.
+
+A RequestHandler costs as much CPU time as all else that a write does. This delegate takes the
+requests that the table has an endpoint for, and leaves all others (404, 405, OPTIONS, sockets,
+an application's own ``authenticate``) to :mod:`gantt_tornado.web.handlers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from http.client import responses
+from typing import Any, Final
+
+import tornado
+from tornado.escape import url_unescape
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerRequest,
+    ResponseStartLine,
+    format_timestamp,
+)
+from tornado.iostream import StreamClosedError
+from tornado.log import access_log
+from tornado.routing import Router
+
+from gantt_tornado.backend import Backend
+from gantt_tornado.web import endpoints, requests
+from gantt_tornado.web.endpoints import Address, Endpoint, Request, Response
+
+log = logging.getLogger(__name__)
+
+SERVER: Final = f"TornadoServer/{tornado.version}"
+
+
+class EndpointRouter(Router):
+    """Finds the endpoint of a request; where it has no delegate for one, Tornado goes on to
+    the next rule."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        table = endpoints.addresses(endpoints.ENDPOINTS)
+        self._addresses = [(re.compile(address.pattern), address) for address in table]
+        self._running: set[asyncio.Task[None]] = set()
+        self._second = 0
+        self._date = ""
+
+    def find_handler(
+        self, request: HTTPServerRequest, **_kwargs: Any
+    ) -> HTTPMessageDelegate | None:
+        # An application's own authenticate() needs a RequestHandler.
+        if self._backend.authenticate is not None:
+            return None
+        for pattern, address in self._addresses:
+            if match := pattern.fullmatch(request.path):
+                return self._delegate(request, address, match)
+        return None
+
+    def _delegate(
+        self, request: HTTPServerRequest, address: Address, match: re.Match[str]
+    ) -> HTTPMessageDelegate | None:
+        endpoint = address.endpoints.get(request.method or "")
+        given = [each for each in match.groups() if each is not None]
+        if endpoint is None or len(given) != endpoint.parameters:
+            return None
+        if "Expect" in request.headers or (endpoint.is_remote and "Upgrade" in request.headers):
+            # It wants another answer first.
+            return None
+        try:
+            path = tuple(url_unescape(each, encoding=None, plus=False).decode() for each in given)
+        except UnicodeDecodeError:
+            return None
+        return EndpointDelegate(self, self._backend, request, address, endpoint, path)
+
+    def run(self, delegate: EndpointDelegate) -> None:
+        """Respond, and keep the task from being collected before that is done."""
+        task = asyncio.get_running_loop().create_task(delegate.respond())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def date(self) -> str:
+        """The ``Date`` header, made once a second."""
+        now = int(time.time())
+        if now != self._second:
+            self._second, self._date = now, format_timestamp(now)
+        return self._date
+
+
+class EndpointDelegate(HTTPMessageDelegate):
+    """One request to an endpoint."""
+
+    def __init__(
+        self,
+        router: EndpointRouter,
+        backend: Backend,
+        request: HTTPServerRequest,
+        address: Address,
+        endpoint: Endpoint,
+        path: tuple[str, ...],
+    ) -> None:
+        self._router = router
+        self._backend = backend
+        self._request = request
+        self._endpoint = endpoint
+        self._path = path
+        self._longest_body = backend.config.max_body if address.takes_body else 0
+        self._body = requests.Body(request, self._longest_body, backend.config.body_timeout)
+        self._is_endless = False
+        self._running = False
+
+    def headers_received(self, start_line: Any, headers: HTTPHeaders) -> None:
+        self._request.headers = headers
+
+    def data_received(self, chunk: bytes) -> None:
+        if not self._body.take(chunk):
+            self._is_endless = True
+            self.finish()
+
+    def finish(self) -> None:
+        if not self._running:
+            self._running = True
+            self._router.run(self)
+
+    def on_connection_close(self) -> None:
+        self._body.abandon()
+
+    async def respond(self) -> None:
+        response = await self._response()
+        try:
+            await self._send(response)
+        except StreamClosedError as error:
+            endpoints.log_error(self._request, error)
+        if access_log.isEnabledFor(logging.INFO):
+            self._log(response.status)
+
+    async def _response(self) -> Response:
+        backend, http, endpoint = self._backend, self._request, self._endpoint
+        try:
+            if self._is_endless:
+                raise requests.too_large(self._longest_body)
+            endpoints.check_origin(endpoint, backend, http)
+            user = requests.by_token(backend, http, may_be_anonymous=not endpoint.is_remote)
+            endpoints.check_role(endpoint, user)
+        except Exception as error:
+            return endpoints.error_response(http, error, is_remote=endpoint.is_remote)
+        request = Request.of(backend, user, http, self._path, self._body)
+        return await endpoints.respond(endpoint, request, http)
+
+    async def _send(self, response: Response) -> None:
+        connection: Any = self._request.connection
+        start = ResponseStartLine("", response.status, responses[response.status])
+        headers = self._headers(response)
+        if self._request.method == "HEAD" or not response.has_body:
+            connection.write_headers(start, headers)
+        else:
+            pieces = response.slices()
+            first = next(pieces)
+            await self._written(first, connection.write_headers(start, headers, first))
+            for piece in pieces:
+                await self._written(piece, connection.write(piece))
+        connection.finish()
+
+    async def _written(self, piece: bytes, written: asyncio.Future[None]) -> None:
+        """Wait until a long piece is on its way, with the loop free for others."""
+        if len(piece) < endpoints.FLUSH_EVERY:
+            return
+        try:
+            await asyncio.wait_for(written, self._backend.config.body_timeout)
+        except TimeoutError:
+            endpoints.close_slow(self._request)
+
+    def _headers(self, response: Response) -> HTTPHeaders:
+        headers = HTTPHeaders(requests.headers(self._backend, self._request))
+        headers["Server"] = SERVER
+        headers["Date"] = self._router.date()
+        for name, value in response.headers:
+            headers[name] = value
+        if response.has_body:
+            headers["Content-Length"] = str(response.size)
+        return headers
+
+    def _log(self, status: int) -> None:
+        """The line of Tornado's access log."""
+        level = logging.INFO if status < 400 else logging.WARNING
+        if status >= 500:
+            level = logging.ERROR
+        duration = 1000 * self._request.request_time()
+        access_log.log(level, "%d %s %.2fms", status, requests.summary(self._request), duration)

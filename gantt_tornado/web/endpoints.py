@@ -1,0 +1,577 @@
+"""The endpoints: coroutines from a request to a response. Serves docs/protocol.md.
+
+One table states the verb, the path and the role of each.
+Nothing here knows how a request came in: :mod:`~gantt_tornado.web.handlers` and
+:mod:`~gantt_tornado.web.delegate` carry the same table to Tornado in two ways.
+
+Every error response, the framework's own included, is JSON with ``"action": "error"``:
+without it the stock client takes the row for saved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from itertools import groupby
+from typing import Any, Final
+from xml.sax.saxutils import quoteattr
+
+import orjson
+from tornado import web
+from tornado.httputil import HTTPServerRequest
+from tornado.iostream import StreamClosedError
+
+from gantt_tornado.backend import Backend
+from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, Stale, is_gone
+from gantt_tornado.live.positions import page_url
+from gantt_tornado.live.services import MOST_ANSWERED
+from gantt_tornado.live.snapshots import WORTHWHILE
+from gantt_tornado.model import protocol
+from gantt_tornado.model.change import ACTIONS, Author, BatchRow, Change, WriteResult
+from gantt_tornado.model.dates import Calendar
+from gantt_tornado.model.entities import Entity, entity_named, is_word
+from gantt_tornado.model.user import Role, User
+from gantt_tornado.web import redaction, requests
+from gantt_tornado.web.requests import JSON, Body
+
+log = logging.getLogger(__name__)
+
+#: An ``Idempotency-Key`` is a page's UUID with a row's own id.
+LONGEST_KEY: Final = 128
+#: Changes in a page of the history, by default and at most.
+DEFAULT_HISTORY: Final = 50
+MOST_HISTORY: Final = 500
+#: Bytes written to a connection before other tasks on the loop get a turn.
+FLUSH_EVERY: Final = 1 << 20
+
+#: Headers of a response.
+Headers = tuple[tuple[str, str], ...]
+_JSON_HEADERS: Final[Headers] = (("Content-Type", JSON),)
+_XML_HEADERS: Final[Headers] = (("Content-Type", "text/xml; charset=UTF-8"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an endpoint is asked.
+
+    Attributes:
+        user: who asks; None for somebody without a token.
+        query: the arguments of the URL, undecoded, see :meth:`argument`.
+        path: the parameters of the endpoint's path, in their order.
+        read_body: returns the whole body; raises TooLarge.
+    """
+
+    backend: Backend
+    user: User | None
+    headers: Mapping[str, str]
+    uri: str
+    query: Mapping[str, list[bytes]]
+    path: tuple[str, ...]
+    read_body: Callable[[], bytes]
+
+    @classmethod
+    def of(
+        cls,
+        backend: Backend,
+        user: User | None,
+        http: HTTPServerRequest,
+        path: tuple[str, ...],
+        body: Body,
+    ) -> Request:
+        """The request of a user who may make it."""
+        query = http.query_arguments
+        return cls(backend, user, http.headers, http.uri or "", query, path, body.read)
+
+    @property
+    def author(self) -> Author:
+        return requests.author(self.headers, self.user)
+
+    def argument(self, name: str, default: str = "") -> str:
+        """An argument of the URL."""
+        return requests.argument(self.query, name, default)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What an endpoint answers. The body may come in pieces, which are sent one by one."""
+
+    chunks: Sequence[bytes] = ()
+    status: int = 200
+    headers: Headers = _JSON_HEADERS
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return sum(map(len, self.chunks))
+
+    @property
+    def has_body(self) -> bool:
+        return self.status not in (204, 304)
+
+    def slices(self) -> Iterator[bytes]:
+        """The body in pieces of at least :data:`FLUSH_EVERY` bytes, and the rest."""
+        waiting: list[bytes] = []
+        size = 0
+        for chunk in self.chunks:
+            waiting.append(chunk)
+            size += len(chunk)
+            if size >= FLUSH_EVERY:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+        if waiting:
+            yield b"".join(waiting)
+
+
+Run = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One verb at one path.
+
+    Attributes:
+        path: below the prefix; ``{name}`` stands for a parameter.
+        role: what a user needs at least.
+        takes_body: whether a body may have ``max_body`` bytes; else it is read and dropped.
+        is_remote: of the client's remote protocol: a token is needed even where anybody may
+            read, and a 403 has the body that the client expects.
+    """
+
+    verb: str
+    path: str
+    role: Role
+    run: Run
+    takes_body: bool = False
+    is_remote: bool = False
+
+    @property
+    def parameters(self) -> int:
+        return self.path.count("{")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Endpoints whose paths begin alike: one RequestHandler serves them.
+
+    Attributes:
+        pattern: a regular expression of their paths, a group for each parameter.
+        endpoints: by verb.
+    """
+
+    pattern: str
+    endpoints: Mapping[str, Endpoint]
+
+    @property
+    def takes_body(self) -> bool:
+        return any(endpoint.takes_body for endpoint in self.endpoints.values())
+
+    @property
+    def is_remote(self) -> bool:
+        return any(endpoint.is_remote for endpoint in self.endpoints.values())
+
+
+def addresses(table: Iterable[Endpoint]) -> list[Address]:
+    """The addresses of a table, in its order; their endpoints stand together in it."""
+    found = []
+    for _, group in groupby(table, key=lambda endpoint: endpoint.path.partition("}")[0]):
+        endpoints = {endpoint.verb: endpoint for endpoint in group}
+        found.append(Address(_pattern(e.path for e in endpoints.values()), endpoints))
+    return found
+
+
+def _pattern(paths: Iterable[str]) -> str:
+    """A regular expression that the longest of some paths matches, and its beginnings among
+    the others do."""
+    shortest, *longer = sorted(set(paths), key=len)
+    tail = f"(?:{longer[-1].removeprefix(shortest)})?" if longer else ""
+    return re.sub(r"\{(\w+)\}", lambda name: _PARAMETERS[name[1]], shortest + tail)
+
+
+#: What a parameter of a path may be.
+_PARAMETERS: Final = {"entity": "([a-z]+)", "id": "([^/]+)", "seq": "([^/]+)"}
+
+
+# From a request to a response.
+
+
+async def respond(endpoint: Endpoint, request: Request, http: HTTPServerRequest) -> Response:
+    """The response of an endpoint, also where it fails."""
+    try:
+        return await endpoint.run(request)
+    except Exception as error:
+        return error_response(http, error, is_remote=endpoint.is_remote)
+
+
+def check_origin(endpoint: Endpoint, backend: Backend, http: HTTPServerRequest) -> None:
+    """Raises:
+    Forbidden: a page of another host writes.
+    """
+    if endpoint.verb not in ("GET", "HEAD"):
+        requests.check_same_origin(backend, http)
+
+
+def check_role(endpoint: Endpoint, user: User | None) -> None:
+    """Raises:
+    Forbidden: the user may not do this.
+    """
+    if user is None or not user.may(endpoint.role):
+        raise Forbidden("You are not allowed to do this.")
+
+
+def close_slow(http: HTTPServerRequest) -> None:
+    """Close the connection of a client that reads too slowly. Else it would keep an old state
+    of the plan in memory for as long as it likes."""
+    log.debug("a response is read too slowly: %s", requests.summary(http))
+    http.connection.stream.close()  # type: ignore[union-attr]
+
+
+def error_response(
+    http: HTTPServerRequest, error: BaseException, *, is_remote: bool = False
+) -> Response:
+    """Log an error, and say it to the client."""
+    log_error(http, error)
+    if isinstance(error, GanttError):
+        status = error.status
+    else:
+        status = error.status_code if isinstance(error, web.HTTPError) else 500
+    body = orjson.dumps(error_body(status, error, is_remote=is_remote))
+    return Response((body,), status, _JSON_HEADERS + error_headers(error))
+
+
+def error_headers(error: BaseException | None) -> Headers:
+    if isinstance(error, GanttError) and error.retry_after is not None:
+        return (("Retry-After", str(error.retry_after)),)
+    return ()
+
+
+def error_body(
+    status: int, error: BaseException | None, *, is_remote: bool = False
+) -> dict[str, Any]:
+    """The body of an error response."""
+    if is_remote and status == 403:
+        # The client compares this body to the letter.
+        return {"error": "Forbidden"}
+    return requests.error_body(status, error)
+
+
+def log_error(http: HTTPServerRequest, error: BaseException | None) -> None:
+    """Log why a request failed, without its token."""
+    summary = requests.summary(http)
+    if isinstance(error, GanttError):
+        # The access log has a line for it, and the writer one where a store failed.
+        log.debug("%s: %s", summary, redaction.cut(error.detail or error.message))
+    elif isinstance(error, web.HTTPError):
+        # Tornado's own line quotes the argument that cannot be read.
+        log.debug("%s: %s", summary, error.reason or error.status_code)
+    elif isinstance(error, StreamClosedError):
+        log.debug("%s: the client closed the connection", summary)
+    else:
+        # Tornado's own line would repeat the URL with its token.
+        log.error("failed: %s", summary, exc_info=error)
+
+
+# Reading.
+
+
+async def load(request: Request) -> Response:
+    """``GET /data``: all items."""
+    backend = request.backend
+    plan = backend.default.plan
+    assignments = request.argument("assignments") == "1"
+    etag = f'"{plan.position()}{"-assignments" if assignments else ""}"'
+    if etag in request.headers.get("If-None-Match", ""):
+        return Response(status=304, headers=(("Etag", etag),))
+    # Read in one step, so that the items and the position belong together.
+    chunks = plan.load(assignments)
+    headers: Headers = (
+        ("Etag", etag),
+        ("Content-Type", JSON),
+        ("Vary", "Accept-Encoding, Origin"),
+    )
+    accepted = request.headers.get("Accept-Encoding", "")
+    if "gzip" in accepted and sum(map(len, chunks)) >= WORTHWHILE:
+        packed = await backend.default.snapshots.compressed(assignments)
+        headers += (("Content-Encoding", "gzip"),)
+        chunks = [packed[at : at + FLUSH_EVERY] for at in range(0, len(packed), FLUSH_EVERY)]
+    return Response(chunks, headers=headers)
+
+
+async def history(request: Request) -> Response:
+    """``GET /data/history?item=&before=&limit=``: who changed what, newest first.
+
+    A page ends where it has grown large: ask for what comes before its last change with the
+    number of that change as ``before``, until a page is empty.
+    """
+    backend = request.backend
+    item, before = _number(request, "item"), _number(request, "before")
+    limit = _number(request, "limit")
+    limit = DEFAULT_HISTORY if limit is None else min(limit, MOST_HISTORY)
+    # A page may take some megabytes.
+    async with backend.history_readers:
+        changes = await backend.history(item=item, before=before, limit=limit)
+        loop = asyncio.get_running_loop()
+        calendar = backend.config.calendar
+        page = await loop.run_in_executor(None, history_page, changes, calendar)
+    return Response((page,))
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.argument(name)
+    if not text:
+        return None
+    number = protocol.number(text)
+    if number is None:
+        raise BadRequest(f"{name} is not a number.")
+    return number
+
+
+# Writing.
+
+
+async def insert(request: Request) -> Response:
+    """``POST /data/task``, for every entity."""
+    (entity,) = request.path
+    # A client whose answer was lost sends the same row again.
+    key = request.headers.get("Idempotency-Key", "")[:LONGEST_KEY]
+    fields = await _fields(request, entity)
+    result = await request.backend.insert(entity, fields, author=request.author, request=key)
+    return Response((answer(b"inserted", result),))
+
+
+async def update(request: Request) -> Response:
+    """``PUT /data/task/7``, for every entity."""
+    entity, id = request.path
+    number = requests.item_id(entity, id)
+    fields = await _fields(request, entity)
+    if requests.is_unsaved(entity, number, fields):
+        client_id = request.author.client_id
+        key = f"{client_id}:{id}" if client_id else ""
+        result = await request.backend.insert(entity, fields, author=request.author, request=key)
+        return Response((answer(b"inserted", result),))
+    try:
+        result = await request.backend.update(entity, number, fields, author=request.author)
+    except NotFound as error:
+        if not is_gone(error):
+            raise
+        return Response((gone(number, error),))
+    return Response((answer(b"updated", result),))
+
+
+async def delete(request: Request) -> Response:
+    """``DELETE /data/task/7``, for every entity."""
+    entity, id = request.path
+    entity_named(entity)
+    try:
+        number = requests.item_id(entity, id)
+    except NotFound:
+        # A row that was never saved is deleted on the page alone.
+        return Response((orjson.dumps({"action": "deleted", "tid": id, "change": None}),))
+    result = await request.backend.delete(entity, number, author=request.author)
+    return Response((answer(b"deleted", result),))
+
+
+async def _fields(request: Request, entity: str) -> dict[str, Any]:
+    """An item's fields in the body, from JSON or a form."""
+    return await requests.beside(
+        request.read_body(), requests.read_item, request.backend, request.headers, entity
+    )
+
+
+async def save(request: Request) -> Response:
+    """``POST /data?gantt_mode=tasks`` of the client's modes JSON and POST."""
+    entity = entity_named(request.argument("gantt_mode", "tasks").removesuffix("s"))
+    writes, is_batch = await requests.beside(
+        request.read_body(), writes_of, request.backend, request.headers, entity
+    )
+    results = await request.backend.batch(entity.name, writes, author=request.author)
+    if is_batch:
+        body = batch_answer(zip(writes, results, strict=True))
+        return Response((body,), headers=_XML_HEADERS)
+    # Popped, so that an error that is raised is not held by this frame, see below.
+    return _one(writes[0], results.pop())
+
+
+def _one(write: BatchRow, result: WriteResult | GanttError) -> Response:
+    if is_gone(result):
+        return Response((gone(int(write.id), result),))
+    if isinstance(result, GanttError):
+        try:
+            raise result
+        finally:
+            # Else this frame and the error would keep each other alive, and the body too.
+            del result
+    if result.id:
+        return Response((answer(ACTIONS[write.action].encode(), result),))
+    return Response((orjson.dumps({"action": "deleted", "tid": write.id, "change": None}),))
+
+
+async def undo(request: Request) -> Response:
+    """``POST /data/undo/42``: the inverse of a change, as a new change."""
+    number = requests.item_id("change", request.path[0])
+    result = await request.backend.undo(number, author=request.author)
+    item = orjson.loads(result.wire) if result.wire else None
+    changes = [
+        {"seq": each.seq, "entity": each.entity.name, "id": each.id, "action": each.action}
+        for each in result.changes
+    ]
+    left = [
+        {"entity": each.entity.name, "id": each.id, "user": each.user, "message": each.message}
+        for each in result.left
+    ]
+    done = {"action": "undone", "tid": result.id, "change": result.change, "item": item}
+    return Response((orjson.dumps({**done, "changes": changes, "left": left}),))
+
+
+# The client's remote protocol, beside its socket.
+
+
+async def handshake(request: Request) -> Response:
+    """``GET /api/v1``: what a page may call, before it opens its socket."""
+    backend = request.backend
+    backend.default.positions.greeted(page_url(request.uri))
+    return Response((orjson.dumps(backend.services.handshake()),))
+
+
+async def call(request: Request) -> Response:
+    """``POST /api/v1``: remote calls."""
+    calls = await requests.beside(request.read_body(), requests.read_list)
+    if len(calls) > MOST_ANSWERED:
+        raise BadRequest(f"There are more than {MOST_ANSWERED} calls in it.")
+    assert request.user is not None
+    return Response((orjson.dumps(await request.backend.services.call(calls, request.user)),))
+
+
+#: An earlier path wins over a later one that matches too. Those that begin alike, up to the
+#: first parameter, stand together.
+ENDPOINTS: Final = (
+    Endpoint("GET", "/api/v1", Role.viewer, handshake, is_remote=True),
+    Endpoint("POST", "/api/v1", Role.viewer, call, takes_body=True, is_remote=True),
+    Endpoint("GET", "/data", Role.viewer, load),
+    Endpoint("HEAD", "/data", Role.viewer, load),
+    Endpoint("POST", "/data", Role.editor, save, takes_body=True),
+    Endpoint("GET", "/data/history", Role.viewer, history),
+    Endpoint("POST", "/data/undo/{seq}", Role.editor, undo),
+    Endpoint("POST", "/data/{entity}", Role.editor, insert, takes_body=True),
+    Endpoint("PUT", "/data/{entity}/{id}", Role.editor, update, takes_body=True),
+    Endpoint("DELETE", "/data/{entity}/{id}", Role.editor, delete),
+)
+
+
+# Bodies.
+
+
+def write_of(sent: dict[str, Any]) -> BatchRow:
+    """A write as mode JSON sends it: ``{"id", "action", "data"}``.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    data = sent.get("data", {})
+    if not isinstance(data, dict):
+        raise BadRequest("data is not a JSON object.")
+    action, id = (sent.get(name) for name in ("action", "id"))
+    return BatchRow(action if isinstance(action, str) else "", str(id) if is_word(id) else "", data)
+
+
+def writes_of(
+    body: bytes, backend: Backend, headers: Mapping[str, str], entity: Entity
+) -> tuple[list[BatchRow], bool]:
+    """The writes in a body of mode JSON or POST, and whether they are a batch."""
+    is_batch = False
+    if requests.is_json(body, headers):
+        writes = [write_of(requests.read_json(body))]
+    else:
+        form = requests.read_form(body)
+        is_batch = "ids" in form
+        rows = requests.read_batch(form) if is_batch else {form.get("id", ""): form}
+        writes = [row_of(entity, id, fields) for id, fields in rows.items()]
+    if requests.may_hold_references(backend, body):
+        writes = [replace(write, fields=requests.letters(write.fields)) for write in writes]
+    return [as_insert(entity, write) for write in writes], is_batch
+
+
+def as_insert(entity: Entity, write: BatchRow) -> BatchRow:
+    """The write, as one that adds its row if that was never saved."""
+    id = protocol.number(write.id) or 0
+    is_update = ACTIONS.get(write.action) == "updated"
+    if is_update and requests.is_unsaved(entity.name, id, write.fields):
+        return replace(write, action="inserted")
+    return write
+
+
+def row_of(entity: Entity, sid: str, form: dict[str, str]) -> BatchRow:
+    """A write as mode POST sends it, with the action among the fields."""
+    return BatchRow(str(form.get("!nativeeditor_status")), sid, entity.unpack(form))
+
+
+def history_page(changes: Iterable[Change], calendar: Calendar) -> bytes:
+    """The body of an answer of the history."""
+    return orjson.dumps({"history": [line(change, calendar) for change in changes]})
+
+
+def line(change: Change, calendar: Calendar) -> dict[str, Any]:
+    """A change as the history shows it: ``at`` in UTC, ``fields`` as field → [old, new]."""
+    fields = {
+        field: [_shown(field, value, calendar) for value in values]
+        for field, values in change.fields.items()
+        if field != "target" or change.entity.name != "task"
+    }
+    return {
+        "seq": change.seq,
+        "group": change.group,
+        "entity": change.entity.name,
+        "id": change.id,
+        "action": change.action,
+        "user": change.author.user,
+        "at": datetime.fromtimestamp(change.at / 1000, UTC).isoformat(timespec="milliseconds"),
+        "fields": fields,
+    }
+
+
+def _shown(field: str, value: Any, calendar: Calendar) -> Any:
+    # Dates stand in the journal as they are stored, and in old lines perhaps none that is one.
+    dated = field in ("start_date", "end_date") and isinstance(value, str)
+    return calendar.show(value) if dated else value
+
+
+def answer(action: bytes, outcome: WriteResult) -> bytes:
+    """The body of a write's answer; the item's bytes are put in as they are."""
+    change = b"null" if outcome.change is None else b"%d" % outcome.change
+    if action == b"deleted":
+        return b'{"action":"deleted","tid":%d,"change":%s}' % (outcome.id, change)
+    done = (action, outcome.id, change, outcome.wire)
+    return b'{"action":"%s","tid":%d,"change":%s,"item":%s}' % done
+
+
+def gone(id: int, error: NotFound) -> bytes:
+    """The answer to an update of what somebody has deleted. The client keeps a refused row
+    among those that it has to save, and with that puts others' new rows off for ever; one
+    that is deleted it lets go."""
+    told = {"action": "deleted", "tid": id, "gone": True, "message": error.message}
+    return orjson.dumps(told)
+
+
+def batch_answer(done: Iterable[tuple[BatchRow, WriteResult | GanttError]]) -> bytes:
+    """The XML answer to a batch; the client misreads one in JSON."""
+    # Where thousands are refused, it is mostly for the same reason.
+    quote = cache(quoteattr)
+    rows = []
+    for write, result in done:
+        # Most ids are numbers, and quoting takes ten times as long as all the rest.
+        sid = f'"{write.id}"' if write.id.isalnum() else quoteattr(write.id)
+        if is_gone(result):
+            rows.append(f'<action type="deleted" sid={sid} tid={sid}/>')
+        elif isinstance(result, GanttError):
+            told = f"message={quote(result.message)}"
+            told += ' reload="true"' if isinstance(result, Stale) else ""
+            rows.append(f'<action type="error" sid={sid} tid={sid} {told}/>')
+        else:
+            tid = f'"{result.id}"' if result.id else sid
+            change = "" if result.change is None else f' change="{result.change}"'
+            rows.append(f'<action type="{ACTIONS[write.action]}" sid={sid} tid={tid}{change}/>')
+    return f'<?xml version="1.0" encoding="UTF-8"?><data>{"".join(rows)}</data>'.encode()

@@ -1,0 +1,151 @@
+"""The table of endpoints: what it states of each, and how a request becomes a response."""
+
+import re
+
+import orjson
+import pytest
+from tornado import web
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+
+from gantt_tornado import Backend, routes
+from gantt_tornado.errors import Forbidden, NotFound, Unavailable
+from gantt_tornado.model.user import Role, User
+from gantt_tornado.web import app, endpoints
+from gantt_tornado.web.endpoints import (
+    ENDPOINTS,
+    FLUSH_EVERY,
+    Address,
+    Endpoint,
+    Request,
+    Response,
+    addresses,
+)
+from gantt_tornado.web.handlers import EndpointHandler, NoSuchAddress
+
+each = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: f"{e.verb} {e.path}")
+
+EVE = User("Eve", Role.editor)
+
+
+async def nothing(request: Request) -> Response:
+    return Response()
+
+
+def request(backend: Backend, *path: str, body: bytes = b"", **headers: str) -> Request:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request(backend, EVE, named, "/", {}, path, lambda: body)
+
+
+def http() -> HTTPServerRequest:
+    line = RequestStartLine("GET", "/data?token=secret-x", "HTTP/1.1")
+    return HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": "x"}))
+
+
+class TestTable:
+    @each
+    def test_each_states_a_role(self, endpoint):
+        assert isinstance(endpoint.role, Role)
+
+    @each
+    def test_who_may_only_look_changes_nothing(self, endpoint):
+        reads = endpoint.verb in ("GET", "HEAD") or endpoint.is_remote
+        assert endpoint.role == (Role.viewer if reads else Role.editor)
+
+    @each
+    def test_each_says_what_it_is_for(self, endpoint):
+        assert endpoint.run.__doc__
+
+    def test_no_verb_stands_twice_at_one_path(self):
+        assert len({(e.verb, e.path) for e in ENDPOINTS}) == len(ENDPOINTS)
+
+    @each
+    def test_its_path_leads_to_it(self, endpoint):
+        path = re.sub(r"\{\w+\}", "task", endpoint.path)
+        first = next(a for a in addresses(ENDPOINTS) if re.fullmatch(a.pattern, path))
+        assert first.endpoints[endpoint.verb] is endpoint
+
+    def test_every_verb_of_every_route_is_in_the_table(self, backend):
+        unimplemented = web.RequestHandler.get
+        for rule in routes(backend, prefix="/gantt"):
+            _, handler, arguments = rule
+            if issubclass(handler, EndpointHandler):
+                known = handler is NoSuchAddress
+                assert known or arguments["address"] in addresses(ENDPOINTS)
+                continue
+            assert issubclass(handler, app.FileHandler)
+            verbs = set(handler.SUPPORTED_METHODS)
+            used = {v for v in verbs if getattr(handler, v.lower()) is not unimplemented}
+            assert used <= {"GET", "HEAD"}
+
+
+class TestAddresses:
+    def test_paths_that_begin_alike_have_one_address(self):
+        table = [
+            Endpoint("POST", "/{entity}", Role.editor, nothing),
+            Endpoint("PUT", "/{entity}/{id}", Role.editor, nothing),
+        ]
+        assert addresses(table) == [
+            Address("/([a-z]+)(?:/([^/]+))?", {"POST": table[0], "PUT": table[1]})
+        ]
+
+    def test_others_have_their_own_in_the_order_of_the_table(self):
+        table = [Endpoint("GET", path, Role.viewer, nothing) for path in ("/b", "/a", "/a/b")]
+        assert [address.pattern for address in addresses(table)] == ["/b", "/a", "/a/b"]
+
+
+class TestResponse:
+    def test_a_long_body_comes_in_slices(self):
+        half = b"x" * (FLUSH_EVERY // 2)
+        response = Response([half, half, b"y", half, b"z"])
+        assert list(response.slices()) == [half + half, b"y" + half + b"z"]
+        assert response.size == 3 * len(half) + 2
+
+    def test_an_empty_body_has_no_slice(self):
+        assert list(Response().slices()) == []
+
+
+class TestErrors:
+    def told(self, error, **options):
+        response = endpoints.error_response(http(), error, **options)
+        return response.status, dict(response.headers), orjson.loads(response.chunks[0])
+
+    def test_ours_have_their_own_status(self):
+        status, _, body = self.told(NotFound("No such task."))
+        assert (status, body["code"]) == (404, "not-found")
+
+    def test_a_store_that_fails_for_now_says_when_to_try_again(self):
+        assert self.told(Unavailable("Later.", retry_after=2))[1]["Retry-After"] == "2"
+
+    def test_an_unknown_one_is_logged_and_not_told(self, caplog):
+        status, _, body = self.told(ZeroDivisionError("private"))
+        assert status == 500 and "private" not in body["message"]
+        assert "private" in caplog.text and "secret-" not in caplog.text
+
+    def test_the_remote_protocol_has_a_refusal_of_its_own(self):
+        assert self.told(Forbidden("x"), is_remote=True)[2] == {"error": "Forbidden"}
+
+    @pytest.mark.gen_test
+    async def test_an_endpoint_that_fails_has_a_response_all_the_same(self):
+        async def fail(request):
+            raise NotFound("No such task.")
+
+        endpoint = Endpoint("GET", "/", Role.viewer, fail)
+        response = await endpoints.respond(endpoint, request(None), http())
+        assert response.status == 404
+
+
+@pytest.mark.parametrize("user", [None, User("Vera", Role.viewer)])
+def test_a_role_is_needed(user):
+    with pytest.raises(Forbidden):
+        endpoints.check_role(Endpoint("PUT", "/", Role.editor, nothing), user)
+
+
+@pytest.mark.gen_test
+async def test_an_endpoint_needs_no_connection(backend):
+    dated = b'{"text":"Dig","start_date":"2030-01-07","duration":1}'
+    added = await endpoints.insert(request(backend, "task", body=dated, Remote_Device="page-1"))
+    id = orjson.loads(added.chunks[0])["tid"]
+    await endpoints.update(request(backend, "task", str(id), body=b'{"text":"Build"}'))
+    assert backend.item("task", id)["text"] == "Build"
+    (change, _) = await backend.history()
+    assert change.author.user == "Eve"
