@@ -1,8 +1,8 @@
 """The endpoints without a RequestHandler, under the configured tokens.
 
-A RequestHandler costs as much CPU time as all else that a write does. This delegate takes the
-requests that the table has an endpoint for, and leaves all others (404, 405, OPTIONS, sockets,
-an application's own ``authenticate``) to :mod:`gantt_tornado.web.handlers`.
+A RequestHandler costs as much CPU time as everything else in a write. The delegate takes
+requests for which the table has an endpoint; all others (404, 405, OPTIONS, sockets, an
+application's own ``authenticate``) are left to :mod:`gantt_tornado.web.handlers`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ SERVER: Final = f"TornadoServer/{tornado.version}"
 
 
 class EndpointRouter(Router):
-    """Finds the endpoint of a request; where it has no delegate for one, Tornado goes on to
-    the next rule."""
+    """Finds the endpoint of a request. Where it returns None, Tornado tries the next rule."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -67,26 +66,30 @@ class EndpointRouter(Router):
         if endpoint is None or len(given) != endpoint.parameters:
             return None
         if "Expect" in request.headers or (endpoint.is_remote and "Upgrade" in request.headers):
-            # It wants another answer first.
+            # An interim response, or a socket.
             return None
         try:
-            path = tuple(url_unescape(each, encoding=None, plus=False).decode() for each in given)
+            path = tuple([_unquoted(each) if "%" in each else each for each in given])
         except UnicodeDecodeError:
             return None
         return EndpointDelegate(self, self._backend, request, address, endpoint, path)
 
     def run(self, delegate: EndpointDelegate) -> None:
-        """Respond, and keep the task from being collected before that is done."""
+        """Respond in a task, which is referenced until it is done: the loop does not do that."""
         task = asyncio.get_running_loop().create_task(delegate.respond())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     def date(self) -> str:
-        """The ``Date`` header, made once a second."""
+        """The value of the ``Date`` header, formatted once a second."""
         now = int(time.time())
         if now != self._second:
             self._second, self._date = now, format_timestamp(now)
         return self._date
+
+
+def _unquoted(parameter: str) -> str:
+    return url_unescape(parameter, encoding=None, plus=False).decode()
 
 
 class EndpointDelegate(HTTPMessageDelegate):
@@ -157,16 +160,17 @@ class EndpointDelegate(HTTPMessageDelegate):
             connection.write_headers(start, headers)
         else:
             pieces = response.slices()
-            first = next(pieces)
-            await self._written(first, connection.write_headers(start, headers, first))
-            for piece in pieces:
-                await self._written(piece, connection.write(piece))
+            piece = next(pieces)
+            written = connection.write_headers(start, headers, piece)
+            # Only a long response has several pieces, or a long one.
+            while len(piece) >= endpoints.FLUSH_EVERY:
+                await self._wait(written)
+                piece = next(pieces, b"")
+                written = connection.write(piece) if piece else None
         connection.finish()
 
-    async def _written(self, piece: bytes, written: asyncio.Future[None]) -> None:
-        """Wait until a long piece is on its way, with the loop free for others."""
-        if len(piece) < endpoints.FLUSH_EVERY:
-            return
+    async def _wait(self, written: asyncio.Future[None]) -> None:
+        """Wait until a piece has been written; meanwhile other tasks run."""
         try:
             await asyncio.wait_for(written, self._backend.config.body_timeout)
         except TimeoutError:
