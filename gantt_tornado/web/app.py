@@ -1,4 +1,4 @@
-"""The backend behind HTTP: routes for an application of yours, or an application of ours."""
+"""The backend over HTTP: routes for an application of yours, or a whole application."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ STATIC: Final = next(
     _PACKAGE / "static",
 )
 
-#: What the page may do: nothing from elsewhere, no inline script. The client positions
-#: its bars with style attributes, and its icons are data URLs.
+#: The page's Content-Security-Policy: nothing from other hosts, no inline script. The client
+#: positions its bars with style attributes, and its icons are data URLs.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 
-#: Settings of an application that only RequestHandlers heed.
+#: Application settings that apply to RequestHandlers only: with them there are no delegates.
 OF_HANDLERS: Final = frozenset({"log_function", "compress_response", "gzip"})
 
-#: A font that the client's style sheet would have from another host.
+#: A font that the client's style sheet would load from another host.
 _FOREIGN_FONT: Final = re.compile(rb"""@font-face\s*\{[^}]*url\(\s*["']?(?:https?:)?//[^}]*\}""")
 
 
 class FileHandler(BoundedHandler):
-    """A file that everybody may have."""
+    """A public file: GET and HEAD need no token."""
 
     def __init__(
         self, *args: Any, body_timeout: float = BoundedHandler.body_timeout, **more: Any
@@ -59,10 +59,9 @@ class FileHandler(BoundedHandler):
 
 
 class StyleHandler(FileHandler):
-    """The client's style sheet, without the fonts that it would fetch from another host.
+    """The client's style sheet, without the fonts that it would load from another host.
 
-    Browsers fetch them before they know whether any text asks for them, and on an intranet
-    nobody answers.
+    Browsers wait for them even where no text uses them, and an intranet may not reach that host.
     """
 
     def get(self) -> None:
@@ -88,12 +87,12 @@ class PageHandler(FileHandler, web.StaticFileHandler):
 
 
 class PageRedirect(FileHandler, web.RedirectHandler):
-    """A mounted page without its last slash, where relative addresses would not hold."""
+    """The page's URL without its trailing slash, where relative URLs would not work."""
 
 
 @lru_cache(maxsize=1)
 def without_foreign_fonts(file: Path, _modified: float) -> bytes:
-    """The rules of a style sheet that need no other host."""
+    """A style sheet without the fonts of other hosts."""
     return _FOREIGN_FONT.sub(b"", file.read_bytes())
 
 
@@ -138,16 +137,16 @@ def make_app(backend: Backend, **settings: Any) -> web.Application:
 
 
 def http_limits(config: Config) -> dict[str, Any]:
-    """What to give to a ``tornado.httpserver.HTTPServer`` beside the application, so that
-    nobody holds a connection, or much memory, without asking for anything.
+    """Arguments for ``tornado.httpserver.HTTPServer`` beside the application: limits of the
+    time and the memory that a connection may take without a complete request.
 
-    Bodies are bounded by our handlers.
+    Bodies are limited by the endpoints' adapters.
     """
     return {
         "max_header_size": config.max_header,
-        # Also how long the headers of a request may take.
+        # Also for the headers of a request.
         "idle_connection_timeout": config.idle_timeout,
         "max_body_size": config.max_body,
-        # What is read ahead: Tornado's 100 MB would be for bodies that nobody streams.
+        # Bytes read ahead: Tornado's 100 MB are for bodies that are not streamed.
         "max_buffer_size": (256 << 10) + 2 * max(config.max_frame, config.max_header),
     }

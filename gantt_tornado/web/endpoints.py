@@ -1,8 +1,8 @@
 """The endpoints: coroutines from a request to a response. Serves docs/protocol.md.
 
-One table states the verb, the path and the role of each.
-Nothing here knows how a request came in: :mod:`~gantt_tornado.web.handlers` and
-:mod:`~gantt_tornado.web.delegate` carry the same table to Tornado in two ways.
+:data:`ENDPOINTS` states the verb, the path and the role of each. Nothing here depends on how
+Tornado receives a request: :mod:`~gantt_tornado.web.handlers` and
+:mod:`~gantt_tornado.web.delegate` adapt the same table to it in two ways.
 
 Every error response, the framework's own included, is JSON with ``"action": "error"``:
 without it the stock client takes the row for saved.
@@ -57,10 +57,10 @@ _XML_HEADERS: Final[Headers] = (("Content-Type", "text/xml; charset=UTF-8"),)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an endpoint is asked.
+    """A request to an endpoint, from a user who may make it.
 
     Attributes:
-        user: who asks; None for somebody without a token.
+        user: who makes it.
         query: the arguments of the URL, undecoded, see :meth:`argument`.
         path: the parameters of the endpoint's path, in their order.
         read_body: returns the whole body; raises TooLarge.
@@ -98,7 +98,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What an endpoint answers. The body may come in pieces, which are sent one by one."""
+    """The response of an endpoint. The body may be in pieces, which are sent one after another."""
 
     chunks: Sequence[bytes] = ()
     status: int = 200
@@ -136,10 +136,10 @@ class Endpoint:
 
     Attributes:
         path: below the prefix; ``{name}`` stands for a parameter.
-        role: what a user needs at least.
-        takes_body: whether a body may have ``max_body`` bytes; else it is read and dropped.
-        is_remote: of the client's remote protocol: a token is needed even where anybody may
-            read, and a 403 has the body that the client expects.
+        role: the least role that a user needs.
+        takes_body: whether it reads a body, of at most ``max_body`` bytes.
+        is_remote: whether it belongs to the client's remote protocol, which needs a token even
+            where anonymous users may read, and whose 403 has a body of its own.
     """
 
     verb: str
@@ -156,7 +156,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Endpoints whose paths begin alike: one RequestHandler serves them.
+    """Endpoints whose paths begin alike, which one RequestHandler serves.
 
     Attributes:
         pattern: a regular expression of their paths, a group for each parameter.
@@ -185,8 +185,7 @@ def addresses(table: Iterable[Endpoint]) -> list[Address]:
 
 
 def _pattern(paths: Iterable[str]) -> str:
-    """A regular expression that the longest of some paths matches, and its beginnings among
-    the others do."""
+    """A regular expression of paths of which each longer one begins with the shortest."""
     shortest, *longer = sorted(set(paths), key=len)
     tail = f"(?:{longer[-1].removeprefix(shortest)})?" if longer else ""
     return re.sub(r"\{(\w+)\}", lambda name: _PARAMETERS[name[1]], shortest + tail)
@@ -200,7 +199,7 @@ _PARAMETERS: Final = {"entity": "([a-z]+)", "id": "([^/]+)", "seq": "([^/]+)"}
 
 
 async def respond(endpoint: Endpoint, request: Request, http: HTTPServerRequest) -> Response:
-    """The response of an endpoint, also where it fails."""
+    """Run an endpoint. An error becomes a response too."""
     try:
         return await endpoint.run(request)
     except Exception as error:
@@ -233,7 +232,7 @@ def close_slow(http: HTTPServerRequest) -> None:
 def error_response(
     http: HTTPServerRequest, error: BaseException, *, is_remote: bool = False
 ) -> Response:
-    """Log an error, and say it to the client."""
+    """Log an error, and make the response that tells the client of it."""
     log_error(http, error)
     if isinstance(error, GanttError):
         status = error.status
@@ -254,7 +253,7 @@ def error_body(
 ) -> dict[str, Any]:
     """The body of an error response."""
     if is_remote and status == 403:
-        # The client compares this body to the letter.
+        # The client compares this body character by character.
         return {"error": "Forbidden"}
     return requests.error_body(status, error)
 
@@ -263,15 +262,15 @@ def log_error(http: HTTPServerRequest, error: BaseException | None) -> None:
     """Log why a request failed, without its token."""
     summary = requests.summary(http)
     if isinstance(error, GanttError):
-        # The access log has a line for it, and the writer one where a store failed.
+        # The access log has a line for it, and the writer has logged a failure of the store.
         log.debug("%s: %s", summary, redaction.cut(error.detail or error.message))
     elif isinstance(error, web.HTTPError):
-        # Tornado's own line quotes the argument that cannot be read.
+        # Tornado's own line would quote the argument, which may be the token.
         log.debug("%s: %s", summary, error.reason or error.status_code)
     elif isinstance(error, StreamClosedError):
         log.debug("%s: the client closed the connection", summary)
     else:
-        # Tornado's own line would repeat the URL with its token.
+        # Tornado's own line would have the URL with its token.
         log.error("failed: %s", summary, exc_info=error)
 
 
@@ -369,7 +368,7 @@ async def delete(request: Request) -> Response:
     try:
         number = requests.item_id(entity, id)
     except NotFound:
-        # A row that was never saved is deleted on the page alone.
+        # The row was never saved, so there is nothing to delete.
         return Response((orjson.dumps({"action": "deleted", "tid": id, "change": None}),))
     result = await request.backend.delete(entity, number, author=request.author)
     return Response((answer(b"deleted", result),))
@@ -403,7 +402,7 @@ def _one(write: BatchRow, result: WriteResult | GanttError) -> Response:
         try:
             raise result
         finally:
-            # Else this frame and the error would keep each other alive, and the body too.
+            # Else this frame and the error would be a reference cycle that holds the body.
             del result
     if result.id:
         return Response((answer(ACTIONS[write.action].encode(), result),))
@@ -466,10 +465,10 @@ ENDPOINTS: Final = (
 
 
 def write_of(sent: dict[str, Any]) -> BatchRow:
-    """A write as mode JSON sends it: ``{"id", "action", "data"}``.
+    """A write of the client's mode JSON: ``{"id", "action", "data"}``.
 
     Raises:
-        BadRequest: it is none.
+        BadRequest: it does not have that form.
     """
     data = sent.get("data", {})
     if not isinstance(data, dict):
@@ -505,12 +504,12 @@ def as_insert(entity: Entity, write: BatchRow) -> BatchRow:
 
 
 def row_of(entity: Entity, sid: str, form: dict[str, str]) -> BatchRow:
-    """A write as mode POST sends it, with the action among the fields."""
+    """A write of the client's mode POST, which has the action among the fields."""
     return BatchRow(str(form.get("!nativeeditor_status")), sid, entity.unpack(form))
 
 
 def history_page(changes: Iterable[Change], calendar: Calendar) -> bytes:
-    """The body of an answer of the history."""
+    """The body of a page of the history."""
     return orjson.dumps({"history": [line(change, calendar) for change in changes]})
 
 
@@ -534,13 +533,13 @@ def line(change: Change, calendar: Calendar) -> dict[str, Any]:
 
 
 def _shown(field: str, value: Any, calendar: Calendar) -> Any:
-    # Dates stand in the journal as they are stored, and in old lines perhaps none that is one.
+    # The journal has dates as they are stored; old lines may have None or another value there.
     dated = field in ("start_date", "end_date") and isinstance(value, str)
     return calendar.show(value) if dated else value
 
 
 def answer(action: bytes, outcome: WriteResult) -> bytes:
-    """The body of a write's answer; the item's bytes are put in as they are."""
+    """The body of a write's response; the item is inserted as it is encoded already."""
     change = b"null" if outcome.change is None else b"%d" % outcome.change
     if action == b"deleted":
         return b'{"action":"deleted","tid":%d,"change":%s}' % (outcome.id, change)
@@ -549,27 +548,29 @@ def answer(action: bytes, outcome: WriteResult) -> bytes:
 
 
 def gone(id: int, error: NotFound) -> bytes:
-    """The answer to an update of what somebody has deleted. The client keeps a refused row
-    among those that it has to save, and with that puts others' new rows off for ever; one
-    that is deleted it lets go."""
-    told = {"action": "deleted", "tid": id, "gone": True, "message": error.message}
-    return orjson.dumps(told)
+    """The body of the response to an update of an item that has been deleted.
+
+    Not an error: the client would keep the row among those that it has to save, and then
+    never apply rows that others add. A deleted one it removes from them.
+    """
+    body = {"action": "deleted", "tid": id, "gone": True, "message": error.message}
+    return orjson.dumps(body)
 
 
 def batch_answer(done: Iterable[tuple[BatchRow, WriteResult | GanttError]]) -> bytes:
-    """The XML answer to a batch; the client misreads one in JSON."""
-    # Where thousands are refused, it is mostly for the same reason.
+    """The XML body of the response to a batch; the client misreads one in JSON."""
+    # Where thousands of rows are refused, it is mostly with the same message.
     quote = cache(quoteattr)
     rows = []
     for write, result in done:
-        # Most ids are numbers, and quoting takes ten times as long as all the rest.
+        # Most ids are numbers, and quoting takes ten times as long as everything else here.
         sid = f'"{write.id}"' if write.id.isalnum() else quoteattr(write.id)
         if is_gone(result):
             rows.append(f'<action type="deleted" sid={sid} tid={sid}/>')
         elif isinstance(result, GanttError):
-            told = f"message={quote(result.message)}"
-            told += ' reload="true"' if isinstance(result, Stale) else ""
-            rows.append(f'<action type="error" sid={sid} tid={sid} {told}/>')
+            more = f"message={quote(result.message)}"
+            more += ' reload="true"' if isinstance(result, Stale) else ""
+            rows.append(f'<action type="error" sid={sid} tid={sid} {more}/>')
         else:
             tid = f'"{result.id}"' if result.id else sid
             change = "" if result.change is None else f' change="{result.change}"'

@@ -22,10 +22,10 @@ from gantt_tornado.web.requests import JSON, Body
 
 @web.stream_request_body
 class BoundedHandler(web.RequestHandler):
-    """Bounds the size and the time of every body, also where none is wanted.
+    """Limits the size and the duration of every request body, also where none is expected.
 
-    Tornado would collect 100 MB for a handler that does not stream, before the handler is
-    asked. A request that will be refused is read to its end first, see
+    For a handler that does not stream, Tornado would buffer 100 MB before it calls the handler.
+    A request that will be refused is read to its end first, see
     :class:`~gantt_tornado.web.requests.Body`. No log line has a token in it.
     """
 
@@ -60,7 +60,7 @@ class BoundedHandler(web.RequestHandler):
         endpoints.log_error(self.request, value)
 
     def _request_summary(self) -> str:
-        # Tornado's log lines have the whole URL, and a socket's URL has the token.
+        # Tornado would log the whole URL, and a socket's URL contains the token.
         return requests.summary(self.request)
 
 
@@ -78,7 +78,7 @@ class EndpointHandler(BoundedHandler):
         self.longest_body = backend.config.max_body if address.takes_body else 0
         self.user = None
         self._refusal: Response | None = None
-        # Tornado called it before the backend was known, and with it the listed origins.
+        # Tornado called it before the backend, and with it the listed origins, was known.
         self.set_default_headers()
 
     @property
@@ -92,7 +92,7 @@ class EndpointHandler(BoundedHandler):
         except GanttError as error:
             if "Expect" in self.request.headers:
                 raise
-            # It is sent when the body has been read to its end.
+            # Sent when the body has been read to its end.
             self._refusal = self._error_response(error)
 
     async def admit(self) -> None:
@@ -128,7 +128,7 @@ class EndpointHandler(BoundedHandler):
     get = head = post = put = delete = patch = respond
 
     async def options(self, *path: str | None) -> None:
-        """A browser asks before it writes for a page of a listed origin."""
+        """The preflight request of a browser, for a page of a listed origin."""
         if self._refusal is not None:
             await self.respond(*path)
             return
@@ -150,7 +150,7 @@ class EndpointHandler(BoundedHandler):
         return await endpoints.respond(endpoint, request, self.request)
 
     async def _send(self, response: Response) -> None:
-        """Send a response; a long one piece by piece, with the loop free between them."""
+        """Send a response, a long one in pieces: other tasks run between them."""
         self.set_status(response.status)
         for name, value in response.headers:
             self.set_header(name, value)
@@ -169,7 +169,7 @@ class EndpointHandler(BoundedHandler):
                     return
 
     def check_xsrf_cookie(self) -> None:
-        """The stock client sends no such cookie back; the origin is checked instead."""
+        """Nothing: the stock client does not send the cookie; the origin is checked instead."""
 
     def set_default_headers(self) -> None:
         # Tornado calls this before initialize(), and again for an error response.
@@ -178,9 +178,9 @@ class EndpointHandler(BoundedHandler):
             self.set_header(name, value)
 
     def compute_etag(self) -> None:
-        """No digest of the body: what has a version has a tag of its own."""
+        """None: endpoints whose content has a version set their own ``Etag``."""
 
-    # Errors of Tornado's own. Those of endpoints are responses already.
+    # Tornado's own errors. Those of endpoints are responses already.
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
@@ -199,7 +199,7 @@ class EndpointHandler(BoundedHandler):
 
 
 class NoSuchAddress(EndpointHandler):
-    """What is left below ``/data``."""
+    """Everything below ``/data`` that is no address of the table."""
 
     async def admit(self) -> None:
         raise NotFound("There is nothing at this address.")

@@ -1,12 +1,12 @@
-"""Letting in connections: a few at a time, and none that there is no room for.
+"""Accepting connections: a few at a time, and only as many as there are descriptors for.
 
-After a restart all pages come back at once. Tornado accepts up to 128 connections in one
-turn of the loop and begins with each of them, and whoever is inside already waits for all
-that: with a thousand pages an edit took half a second.
+After a restart all pages reconnect at once. Tornado accepts up to 128 connections in one
+iteration of the loop and starts to serve each of them, while clients that are connected
+already wait: with a thousand pages an edit took half a second.
 
-Where descriptors run out, ``accept`` fails at once and for as long as somebody waits, so the
-loop would do nothing but try again, and log each time. Some are kept for the database and
-for files: whoever is inside goes on working while others wait outside.
+Without free descriptors, ``accept`` fails immediately for as long as a connection is pending, so
+the loop would only try again, and log each time. Some descriptors are reserved for the
+database and for files, so that connected clients are served while new ones wait.
 """
 
 from __future__ import annotations
@@ -25,63 +25,63 @@ from tornado.ioloop import IOLoop
 
 log = logging.getLogger(__name__)
 
-#: Connections that may come in during one turn of the loop.
+#: Connections accepted in one iteration of the loop.
 AT_ONCE: Final = 4
-#: Seconds for which nobody is let in when there is no room.
+#: Seconds without accepting when there are no descriptors.
 PAUSE: Final = 0.25
-#: Seconds without such a pause after which the next one is told again.
+#: Seconds without such a pause after which the next one is logged again.
 TOLD_AGAIN: Final = 60.0
-#: Descriptors kept for others than connections; an eighth where the limit is low.
+#: Descriptors reserved for files and the database; an eighth of a low limit.
 KEPT: Final = 32
 #: No descriptors left: in this process, in the system; no memory for one.
 _NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class PacedListener(socket.socket):
-    """A listening socket that, after some, says that nobody is waiting.
+    """A listening socket that reports no pending connection after it has accepted some.
 
-    The loop looks again in its next turn, or after a pause where there is no room.
+    The loop tries again in its next iteration, or after a pause where there are no descriptors.
 
     Attributes:
-        patience: seconds after which a connection ends whose peer takes nothing of what it
-            was sent, where the system can see to that.
+        patience: seconds after which the system closes a connection whose peer acknowledges
+            nothing, where it can (``TCP_USER_TIMEOUT``).
     """
 
     patience = 75.0
-    _let_in = 0
-    #: The first descriptor that is not for connections.
+    _accepted = 0
+    #: The first descriptor that is reserved.
     _limit = 0
-    #: When there was last no room; None when that is long ago.
+    #: When descriptors last ran out, on the loop's clock; None for never.
     _full: float | None = None
 
     def accept(self) -> tuple[socket.socket, Any]:
-        if self._let_in == AT_ONCE:
-            self._let_in = 0
+        if self._accepted == AT_ONCE:
+            self._accepted = 0
             raise BlockingIOError
         try:
-            self._check_room()
+            self._check_descriptors()
             accepted = super().accept()
         except BlockingIOError:
-            self._let_in = 0
+            self._accepted = 0
             raise
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
-            self._let_in = 0
+            self._accepted = 0
             self._pause(error)
             raise BlockingIOError from error
-        self._let_in += 1
+        self._accepted += 1
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             with suppress(OSError):  # A Unix socket has no such option.
                 milliseconds = int(self.patience * 1000)
                 accepted[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         return accepted
 
-    def _check_room(self) -> None:
+    def _check_descriptors(self) -> None:
         """Raises:
-        OSError: the next descriptor is one of those that are kept.
+        OSError: the next descriptor is a reserved one.
         """
-        # The system gives the lowest that is free.
+        # The system returns the lowest free one.
         free = os.dup(self.fileno())
         os.close(free)
         if free >= self._limit:
@@ -103,7 +103,7 @@ class PacedListener(socket.socket):
 def paced_listeners(
     sockets: Iterable[socket.socket], patience: float = 75.0
 ) -> list[socket.socket]:
-    """The same listening sockets, for ``HTTPServer.add_sockets``; the given ones are spent.
+    """The same listening sockets, for ``HTTPServer.add_sockets``; the given ones are detached.
 
     ``patience`` is :attr:`PacedListener.patience`.
     """
@@ -119,9 +119,9 @@ def paced_listeners(
 
 
 def raise_limit() -> None:
-    """Let this process have as many descriptors as the system allows it: each connection
-    takes one, and what a shell gives to start with is meant for programs without any."""
+    """Raise this process's limit of descriptors to what the system allows: each connection
+    needs one, and a shell's default is too low for a server."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # A system may refuse what it says it allows.
+    # Some systems refuse the limit that they report.
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

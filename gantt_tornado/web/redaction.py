@@ -1,8 +1,8 @@
-"""What the log may hold of a request: no token, and nothing long.
+"""What log lines may contain of a request: no token, and nothing long.
 
 A socket's URL carries the token, because a browser can send no header with it, and
-``/data`` may be asked with one. Whoever asks writes the URL as they like: with ``;`` for
-``&``, with percent-encoded letters, or 60 KB of it.
+``/data`` may have one too. A client may write its URL in any way: with ``;`` for ``&``, with
+percent-encoded letters, or 60 KB long.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-#: Characters of a URL, or of a message that quotes a client, in a line of the log.
+#: Characters of a URL, or of a message that quotes a client, in a log line.
 LONGEST: Final = 300
-#: Its lines hold the URL of any request, also of one that no route of ours answers.
+#: Its lines hold the URL of any request, also of one that none of our routes answers.
 ACCESS: Final = "tornado.access"
-#: Tornado's loggers whose lines quote what came in.
+#: Tornado's loggers whose lines quote what clients send.
 LOGGERS: Final = ("tornado.general", "tornado.application", ACCESS)
 
 _TOKEN = re.compile(r"(token).+", re.IGNORECASE)
 
 
 def cut(text: str) -> str:
-    """Text of a client's, as much of it as a line of the log may hold."""
+    """Text from a client, truncated for a log line."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
 
 
 def url(uri: str) -> str:
     """A request's URL without its token."""
-    # Cut first: what follows would take its time with a long one.
+    # Truncated first: what follows would be slow with a long one.
     shown = cut(uri)
     if "token" not in _decoded(shown).lower():
         return shown
@@ -39,7 +39,7 @@ def url(uri: str) -> str:
 def _without_token(part: str) -> str:
     if "token" not in _decoded(part).lower():
         return part
-    # Its value may well have the word in it too.
+    # Its value may contain the word too.
     name = re.split("[%=]", part, maxsplit=1)[0]
     end = name.lower().find("token") + len("token")
     if end < len("token"):
@@ -54,8 +54,8 @@ def _decoded(text: str) -> str:
 
 
 class Redaction(logging.Filter):
-    """For Tornado's own loggers: a message that quotes a header or a request says what is
-    wrong, but not the words; a line of the access log has its URL without the token.
+    """For Tornado's own loggers: removes what a message quotes of a header or a request, and the
+    token from the URL in a line of the access log.
 
     ``for name in LOGGERS: logging.getLogger(name).addFilter(Redaction())`` installs it.
     The command does; an application of yours has its own logging.
@@ -73,10 +73,10 @@ def access_line(line: str) -> str:
 
 
 def redacted(message: str) -> str:
-    """A message without what it quotes of a header, and in each line without what follows on
-    a token's name."""
+    """A message without what it quotes of a header, and in each line without what follows a
+    token's name."""
     if message.startswith("Malformed HTTP message"):
-        # The header that is quoted may be the one with the token.
+        # The quoted header may be the one with the token.
         message = ": ".join(message.split(": ", 2)[:2])
         message = re.split("['\"]", message, maxsplit=1)[0].rstrip()
     return _TOKEN.sub(r"\1…", cut(message))

@@ -1,6 +1,6 @@
-"""What a request says, apart from who carries it: who asks, what for, and how to refuse.
+"""What is read from an HTTP request: its body, its origin, its user, its arguments.
 
-Used by Tornado's RequestHandlers and by the shorter way of a ``PUT``.
+Used by both adapters of the endpoints.
 """
 
 from __future__ import annotations
@@ -30,25 +30,24 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 JSON: Final = "application/json; charset=UTF-8"
-#: Fields of a body. A row has some twenty, a batch some hundred rows.
+#: Fields in a body. A row has about twenty, a batch some hundred rows.
 MOST_FIELDS: Final = 10_000
-#: Lists and objects in a body: to make them takes the interpreter some ten milliseconds, and
-#: nobody else has it meanwhile.
+#: Lists and objects in a body: creating them holds the interpreter for some ten milliseconds.
 MOST_CONTAINERS: Final = 20_000
-#: Bytes of a body from which on the loop does not wait for its reading.
+#: Bytes from which a body is parsed on another thread.
 LARGE: Final = 32 << 10
 #: The client counts the ids of rows that are not saved yet from the milliseconds of its clock.
 FIRST_UNSAVED: Final = 10**12
-#: A longer id is none that a page gives a row.
+#: No page gives a row a longer id.
 LONGEST_ID: Final = 200
-#: A ``Remote-Device`` is a UUID; what is longer is cut.
+#: A ``Remote-Device`` is a UUID; a longer one is truncated.
 LONGEST_CLIENT_ID: Final = 64
-#: Bytes beyond its limit up to which a body is read, only to be refused where the client
-#: can read the refusal.
+#: Bytes beyond the limit that are still read and dropped, so that the client can read the
+#: refusal.
 MOST_DROPPED: Final = 16 << 20
 
 
-#: Characters of a host that are logged or told; a name has at most 253.
+#: Characters of a host in a log line or a message; a name has at most 253.
 LONGEST_HOST: Final = 300
 _USUAL_PORTS: Final = {"http": 80, "https": 443}
 #: Behind a host's name, or behind the bracket of an IPv6 address.
@@ -57,13 +56,13 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
 class Body:
-    """A request's body, kept up to a limit; what comes beyond is counted and dropped.
+    """A request's body, kept up to a limit; bytes beyond it are counted and dropped.
 
-    A larger one runs out before it is refused: an answer while the client still sends
-    would be lost in the reset of the connection, and the client would take its row for
-    saved. But nobody is listened to without end: a body that is larger by more than
-    :data:`MOST_DROPPED` is answered where it has got to, and one that takes longer than
-    ``patience`` seconds ends the connection.
+    A larger one is read to its end before it is refused: a response while the client still
+    sends would be lost in the reset of the connection, and the client would take its row for
+    saved. There are limits to that: a body that is larger by more than :data:`MOST_DROPPED`
+    is refused at that point, and the connection is closed when a body takes longer than
+    ``patience`` seconds.
     """
 
     def __init__(self, request: HTTPServerRequest, limit: int, patience: float) -> None:
@@ -72,24 +71,24 @@ class Body:
         self._chunks: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         connection: Any = request.connection
-        # Tornado's own limit would end the connection without an answer.
+        # Tornado would close the connection at its own limit, without a response.
         connection.set_max_body_size(1 << 40)
         self._announced = protocol.number(request.headers.get("Content-Length", ""))
         if self._announced is None:
-            # In chunks, if there is one.
+            # Chunked, if there is a body.
             connection.set_body_timeout(patience)
         elif self._announced > 0:
-            # Tornado's own watch makes a task for each body, which a PUT would feel.
+            # Tornado's own timeout creates a task for each body, too expensive for a PUT.
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(patience, self._late, connection)
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether it is announced as larger than the limit."""
+        """Whether its Content-Length is larger than the limit."""
         return self._announced is not None and self._announced > self._limit
 
     def take(self, chunk: bytes) -> bool:
-        """Take a piece. Returns whether more of it shall be waited for."""
+        """Add a chunk. Returns whether to go on reading."""
         self._received += len(chunk)
         if self._received <= self._limit:
             self._chunks.append(chunk)
@@ -100,14 +99,14 @@ class Body:
         return self._received <= self._limit + MOST_DROPPED
 
     def abandon(self) -> None:
-        """The connection is gone, and nobody will read what came of it. The connection's own
-        objects wait for the collector; as large as a body may be, it must not wait with them."""
+        """The connection is closed. Its objects are reference cycles, which are collected late;
+        free an incomplete body now, which may be large."""
         self.end()
         if self._received != self._announced:
             self._chunks.clear()
 
     def end(self) -> None:
-        """Nothing more is waited for."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -133,9 +132,9 @@ def too_large(limit: int) -> TooLarge:
 
 
 def check_same_origin(backend: Backend, request: HTTPServerRequest) -> None:
-    """Refuse what a page of another host sends in this user's name.
+    """Refuse a request that a page of another host makes in this user's name.
 
-    Where an application signs in with a cookie, the browser would add it.
+    Where users sign in with a cookie, the browser would add it to that request.
 
     Raises:
         Forbidden: the page is neither ours nor of a listed origin; both hosts are named.
@@ -158,8 +157,8 @@ def is_ours(backend: Backend, request: HTTPServerRequest, origin: str) -> bool:
     """Whether a page of this origin is ours, or is listed."""
     if origin in backend.config.origins:
         return True
-    # No page can set it, and behind a proxy the browser alone knows for sure. Over plain HTTP
-    # it does not say.
+    # Pages cannot set it, and behind a proxy only the browser knows for sure. It is missing over
+    # plain HTTP.
     site = request.headers.get("Sec-Fetch-Site", "none")
     if site != "none":
         return site == "same-origin"
@@ -167,19 +166,19 @@ def is_ours(backend: Backend, request: HTTPServerRequest, origin: str) -> bool:
 
 
 def _asked_for(backend: Backend, request: HTTPServerRequest) -> str:
-    """The host, mostly with its port, under which the browser asked for us."""
+    """The host, mostly with its port, in the URL that the browser requested."""
     headers = request.headers
     if not backend.config.trust_proxy or "X-Forwarded-Host" not in headers:
         return headers.get("Host", "")
-    # Of a row of proxies the first one saw the browser.
+    # Of several proxies the first one received the browser's request.
     host = headers["X-Forwarded-Host"].partition(",")[0].strip()
     port = headers.get("X-Forwarded-Port", "").partition(",")[0].strip()
     return f"{host}:{port}" if port.isdigit() and not _PORT.search(host) else host
 
 
 def _is_same_host(origin: str, host: str) -> bool:
-    """Whether both are of one name and port. One that lacks its port has that of the
-    origin's scheme: another port of this machine may be somebody else's."""
+    """Whether both have the same name and port. A missing port is the default of the origin's
+    scheme: another port of this machine may be somebody else's."""
     if host and origin.partition("://")[2] == host:
         return True
     try:
@@ -244,13 +243,13 @@ def argument(query: Mapping[str, list[bytes]], name: str, default: str = "") -> 
 
 
 def author(headers: Mapping[str, str], user: User | None) -> Author:
-    """Who writes, for the journal."""
+    """The author of a change, for the journal."""
     client_id = headers.get("Remote-Device", "")[:LONGEST_CLIENT_ID]
     return Author(user.name if user else "", client_id)
 
 
 def headers(backend: Backend | None, request: HTTPServerRequest) -> dict[str, str]:
-    """What stands above every answer. A page of a listed origin may read it."""
+    """The headers of every response. Pages of listed origins may read it."""
     common = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
     origin = request.headers.get("Origin")
     if origin and backend and origin in backend.config.origins:
@@ -259,10 +258,10 @@ def headers(backend: Backend | None, request: HTTPServerRequest) -> dict[str, st
 
 
 def error_body(status: int, error: BaseException | None) -> dict[str, Any]:
-    """What the body of an error answer says. ``action`` is what the client looks for."""
+    """The body of an error response. The client looks for ``action``."""
     if isinstance(error, GanttError):
-        told = {"action": "error", "code": error.code, "message": error.message}
-        return told | {"reload": True} if isinstance(error, Stale) else told
+        body = {"action": "error", "code": error.code, "message": error.message}
+        return body | {"reload": True} if isinstance(error, Stale) else body
     message = responses.get(status, "Error")
     if status >= 500:
         message = "Something went wrong on the server. Your change was not saved."
@@ -270,17 +269,17 @@ def error_body(status: int, error: BaseException | None) -> dict[str, Any]:
 
 
 def summary(request: HTTPServerRequest) -> str:
-    """The request in a line of the log, without its token."""
+    """The request as log lines show it, without its token."""
     # A method may be as long as a URL.
     method = redaction.cut(request.method or "")
     return f"{method} {redaction.url(request.uri or '')} ({request.remote_ip})"
 
 
 def item_id(entity: str, id: str) -> int:
-    """An id as it stands in a URL.
+    """An id in a URL, as a number.
 
     Raises:
-        NotFound: it is none that this server gave away.
+        NotFound: this server never assigned such an id.
     """
     number = protocol.number(id)
     if number is None:
@@ -324,10 +323,10 @@ def read_item(
 
 
 def may_hold_references(backend: Backend, body: bytes) -> bool:
-    """Whether text in a body may be other than it is stored."""
-    # A reference begins with "&", in JSON perhaps spelt with a backslash, in a form with "%".
-    told = b"&" in body or b"\\" in body or b"%" in body
-    return told and backend.config.html != "clean"
+    """Whether text in a body may have HTML character references, which are not stored."""
+    # A reference begins with "&", which JSON may escape with a backslash and a form with "%".
+    found = b"&" in body or b"\\" in body or b"%" in body
+    return found and backend.config.html != "clean"
 
 
 def letters(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,7 +335,7 @@ def letters(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def beside(body: bytes, read: Callable[..., T], *args: Any) -> T:
-    """What ``read`` makes of a body; of a large one on another thread."""
+    """Call ``read`` with a body, on another thread if it is large."""
     if len(body) < LARGE:
         return read(body, *args)
     return await asyncio.get_running_loop().run_in_executor(None, read, body, *args)
@@ -345,7 +344,7 @@ async def beside(body: bytes, read: Callable[..., T], *args: Any) -> T:
 def read_batch(form: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The rows of a form with ``ids``: their fields without the id in front.
 
-    ``15_text`` is the text of row 15. One that begins with several ids belongs to the longest.
+    ``15_text`` is the text of row 15. A name that begins with several ids belongs to the longest.
     """
     rows: dict[str, dict[str, str]] = {
         id: {} for id in form["ids"].split(",") if id.isprintable() and len(id) <= LONGEST_ID

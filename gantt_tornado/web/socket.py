@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 #: Channels that one connection may join.
 MOST_CHANNELS: Final = 100
-#: Frames with calls that one connection may have carried out at a time.
+#: Frames with calls of one connection that may be in progress at a time.
 MOST_UNDER_WAY: Final = 20
 
 
@@ -78,8 +78,8 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         await websocket.WebSocketHandler.get(self)
 
     async def _wait_for_slot(self) -> None:
-        """Wait for one's turn: after a restart all pages come at once, each to be told
-        what it missed, and writes go on between them."""
+        """Wait for a connection slot: after a restart all pages connect at once, and each
+        needs a replay. Writes go on between them."""
         async with self.backend.connection_slots:
             await asyncio.sleep(0)
 
@@ -87,7 +87,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     @property
     def ping_interval(self) -> float:
-        """Seconds; a peer that does not answer for as long is gone."""
+        """Seconds between pings; a peer that does not answer one in that time is disconnected."""
         return self.backend.config.ping_interval
 
     @property
@@ -105,10 +105,10 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         assert self.ws_connection is not None and self.ws_connection.stream is not None
         stream, limit = self.ws_connection.stream, self.backend.config.max_unsent
         if stream.closed():
-            # The answer to its upgrade found nobody; what follows here sees that too.
+            # Closed during the upgrade; on_close() is called next.
             return
         self._writer = SocketWriter(stream, limit, self._too_slow)
-        # Small frames are what this socket is for; do not hold them back for more.
+        # Frames are small: do not let the kernel wait for more.
         self.set_nodelay(True)
         since = self.get_query_argument("since", "")
         self._since = Position.read(since) if since else None
@@ -121,7 +121,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     async def on_message(self, message: str | bytes) -> None:
         if self._ended:
-            # It spoke before it knew that it is refused.
+            # Sent before the client knew that it is refused.
             return
         if isinstance(message, bytes):
             self.close(protocol.UNSUPPORTED, "Text frames only")
@@ -131,7 +131,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
                 if self._since is not None:
                     await self._wait_for_slot()
                 if not self._ended:
-                    # Not before its slot: what is asked of a channel must have been sent on it.
+                    # Only now: ask() must not name a channel before its replay was sent.
                     self._channels.add(name)
                     self.backend.default.hub.subscribe(self, name)
             case Unsubscribe(name):
@@ -143,8 +143,8 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
                 log.debug("ignored a frame of %d characters: %s", len(message), ignored)
 
     async def _call(self, calls: list[Any]) -> None:
-        """Begin to carry out calls, beside whatever else the page says: a slow one would
-        hold up its pongs, and the page would be taken for dead."""
+        """Start a task for calls, so that later frames are read meanwhile: behind a slow call
+        the page's pongs would wait, and its connection would be closed."""
         if len(calls) > MOST_ANSWERED:
             log.debug("ignored a frame of %d calls", len(calls))
             return
@@ -154,7 +154,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         task = asyncio.create_task(self._carry_out(calls))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
-        # What waits for nothing is answered before the next frame is read.
+        # A call that does not wait is answered before the next frame is read.
         await asyncio.sleep(0)
 
     async def _carry_out(self, calls: list[Any]) -> None:
@@ -182,7 +182,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     def known(self, channel: str) -> int | None:
         """The last change on a channel that the page is known to have, None for a page
-        that did not ask for what it misses."""
+        that did not ask for a replay."""
         position = self._arrived.get(channel, self._since)
         return None if position is None else self.backend.default.plan.number(position)
 
@@ -191,14 +191,13 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         if self._since is None or self._ended or not self._channels:
             return
         if self._writer is None or self._writer.is_replaying:
-            # The question would overtake what it asks for.
+            # The ping would overtake the replay that it asks about.
             return
         position = self.backend.default.plan.position(seq)
         payload = str(position).encode()
         if payload in self._asked:
             return
-        # One question at a time is remembered beside the latest; more would only grow
-        # while a peer is away.
+        # Only the last two are kept: a peer that does not answer must not make this grow.
         while len(self._asked) > 1:
             del self._asked[next(iter(self._asked))]
         self._asked[payload] = position, frozenset(self._channels)
@@ -212,7 +211,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     def on_connection_close(self) -> None:
         self._is_disconnected = True
-        # Of Tornado's two, the socket's knows nothing of a body that is waited for.
+        # WebSocketHandler's does not call RequestHandler's, which ends the wait for a body.
         web.RequestHandler.on_connection_close(self)
         super().on_connection_close()
 
@@ -222,13 +221,13 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             self.backend.default.disconnected(self)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
-        """Say goodbye; whoever does not answer is cut off after some seconds."""
+        """Send a close frame; Tornado closes the connection of a peer that does not answer."""
         self._end()
         super().close(code, reason)
 
     @property
     def send(self) -> Send:
-        # Without a call between the hub's innermost loop and the socket.
+        # The writer's own method: it saves the hub's innermost loop a call.
         assert self._writer is not None, "only an open socket listens"
         return self._writer.send
 
@@ -245,10 +244,10 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     def _too_slow(self) -> None:
         log.info("a client reads too slowly and is disconnected: %s", self._request_summary())
-        # Behind what is waiting: a frame that was begun must be ended.
+        # After the data that is queued: a frame that was begun must be completed.
         self.close(protocol.TRY_AGAIN_LATER, "Reading too slowly")
 
     def _upgrades(self) -> bool:
-        # With any other verb there is no socket, and so nothing but the usual questions.
+        # With any other verb it is an ordinary request.
         upgrade = self.request.headers.get("Upgrade", "").lower()
         return self.request.method == "GET" and upgrade == "websocket"

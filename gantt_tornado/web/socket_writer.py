@@ -1,9 +1,9 @@
-"""What goes out on one socket: straight to the kernel while nothing waits before it.
+"""Writes to one socket, directly to the kernel while nothing is queued before it.
 
 ``IOStream.write`` makes a future and a copy for each frame, which costs as much as the
-kernel's part of the send. Straight to the socket is safe as long as the stream holds no
-bytes of its own: those of Tornado's pings and of earlier frames that the kernel did not
-take. Lives on the loop.
+kernel's part of the send. Writing to the socket is safe as long as the stream has no queued
+bytes: those of Tornado's pings and of earlier frames that the kernel did not accept. Used on
+the loop only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tornado.iostream import IOStream, SSLIOStream
 
 log = logging.getLogger(__name__)
 
-#: Stands for a queue that is never empty.
+#: Used as a queue that is never empty.
 _ALWAYS: Final = (None,)
 #: Replays on one socket that wait for each other. A page has five channels to be replayed; each
 #: replay holds the rows as they were when it was asked for, some megabytes of a large plan.
@@ -26,11 +26,11 @@ MOST_REPLAYS: Final = 10
 
 
 class SocketWriter:
-    """The way out on a stream. Nothing here raises, and nothing waits.
+    """Sends frames on a stream. Nothing here raises, and nothing waits.
 
     Args:
-        limit: bytes that may wait for the peer.
-        too_slow: called when more wait.
+        limit: bytes that may be queued for the peer.
+        too_slow: called when more are.
     """
 
     __slots__ = (
@@ -44,16 +44,16 @@ class SocketWriter:
         self._too_slow = too_slow
         self._unsent = 0
         self._ended = False
-        # While something is replayed: its slices, and what was sent since.
+        # During a replay: its slices, and the frames that were sent since.
         self._behind: deque[bytes | Iterator[bytes]] = deque()
-        # What the stream itself has still to write.
+        # The stream's own queue.
         self._waiting = _queue_of(stream)
         # A closed socket raises OSError.
         self._push = stream.socket.send
 
     def send(self, frames: bytes) -> None:
         """Send framed bytes."""
-        # It is the innermost loop of the hub: no call, no argument and no look-up too much.
+        # The innermost loop of the hub: every call, argument and look-up counts.
         sent = 0
         if not self._waiting:
             push = self._push
@@ -61,7 +61,7 @@ class SocketWriter:
                 sent = push(frames)
             except OSError as error:
                 if not isinstance(error, BlockingIOError):
-                    self._vanished(error)
+                    self._disconnected(error)
                     return
             if sent == len(frames):
                 return
@@ -69,8 +69,8 @@ class SocketWriter:
 
     def replay(self, slices: Iterator[bytes]) -> None:
         """Send what a page has missed, a slice of whole frames at a time; what is sent
-        meanwhile comes behind. What waits of it does not count towards the limit: a page that
-        was away for long is not slow."""
+        meanwhile follows it. Its queued bytes do not count towards the limit: a page that was
+        away for long is not slow."""
         if self._ended or self._stream.closed():
             return
         self._behind.append(slices)
@@ -85,7 +85,7 @@ class SocketWriter:
         return bool(self._behind)
 
     def _go_on(self) -> None:
-        """Send the next slice, when the last is on its way."""
+        """Send the next slice, when the last has been written."""
         while self._behind and not self._ended and not self._stream.closed():
             first = self._behind[0]
             if isinstance(first, bytes):
@@ -95,7 +95,7 @@ class SocketWriter:
             try:
                 frames = next(first, None)
             except Exception:
-                # It comes back, and asks again.
+                # The client reconnects, and asks again.
                 log.exception("a replay failed")
                 self._stream.close()
                 return
@@ -106,18 +106,18 @@ class SocketWriter:
         if not self._ended:
             self._waiting = _queue_of(self._stream)
 
-    def _vanished(self, error: OSError) -> None:
-        log.debug("a client vanished: %s", error)
+    def _disconnected(self, error: OSError) -> None:
+        log.debug("a client closed the connection: %s", error)
         self._stream.close()
 
     def end(self) -> None:
-        """Send nothing more: the peer has been told goodbye."""
+        """Send nothing more: the close frame has been sent."""
         self._ended = True
         self._waiting = _ALWAYS
         self._behind.clear()
 
     def _leave(self, frames: bytes, sent: int) -> None:
-        """Leave what is not sent of some frames to the stream, behind what waits."""
+        """Queue the rest of some frames on the stream."""
         if self._ended or self._stream.closed():
             return
         size = len(frames) - sent
@@ -139,11 +139,11 @@ class SocketWriter:
 
 
 def _queue_of(stream: IOStream) -> Sized:
-    """A stream's own queue of bytes, the very object; one that is never empty where there
-    is no looking into it.
+    """A stream's own queue of bytes (the object itself), or one that is never empty where the
+    stream's cannot be seen.
 
-    TLS keeps bytes of its own below the stream. The names are Tornado's private ones, and
-    its minor version is pinned for them; without them all goes through the stream.
+    TLS buffers bytes below the stream. The names are private ones of Tornado's, whose minor
+    version is pinned for them; without them everything goes through the stream.
     """
     if isinstance(stream, SSLIOStream):
         return _ALWAYS

@@ -77,7 +77,7 @@ class Host:
         self.inside: list[socket.socket] = []
         self.came = asyncio.Event()
         self.tries = 0
-        listener._check_room = self.look(listener._check_room)  # type: ignore[method-assign]
+        listener._check_descriptors = self.look(listener._check_descriptors)  # type: ignore[method-assign]
         self.stop = add_accept_handler(listener, self.let_in)
 
     def look(self, check: Any) -> Any:
