@@ -160,7 +160,7 @@ class EndpointDelegate(HTTPMessageDelegate):
             connection.write_headers(start, headers)
         else:
             pieces = response.slices()
-            piece = next(pieces)
+            piece = next(pieces, b"")
             written = connection.write_headers(start, headers, piece)
             # Only a long response has several pieces, or a long one.
             while len(piece) >= endpoints.FLUSH_EVERY:

@@ -266,6 +266,17 @@ async def test_a_client_that_closes_its_connection_has_its_row_saved(gantt, back
     assert backend.item("task", 1)["text"] == "A"
 
 
+@pytest.mark.parametrize("prefix", ["", "/handlers"])
+async def test_a_response_may_be_empty(gantt, monkeypatch, prefix):
+    monkeypatch.setattr(endpoints, "respond", nothing)
+    answer = await gantt.get(f"{prefix}/data")
+    assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"", "0")
+
+
+async def nothing(*_request):
+    return endpoints.Response()
+
+
 class TestSlowReaders:
     """Nobody keeps an old state of the plan in memory by not reading it."""
 
