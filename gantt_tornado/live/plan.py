@@ -376,7 +376,10 @@ class Plan:
         if change.action == "update" and "parent" in change.fields:
             reparented = change.seq
         deleted = change.action == "delete"
-        self._touched[change.id] = Touched(change.seq, change.entity, deleted, reparented)
+        refused = before.refused if before else frozenset()
+        self._touched[change.id] = Touched(
+            change.seq, change.entity, deleted, reparented, refused=refused
+        )
         sequence = self._sequences[change.entity.name]
         if change.action == "delete":
             sequence.remove(change.id)
@@ -529,9 +532,8 @@ class Plan:
         Of the fields that were ``refused`` those that the item lacks are null: clients
         cannot unlearn a field.
         """
-        item = self._sequences[entity.name][id]
-        if refused:
-            item = orjson.dumps(dict.fromkeys(sorted(refused)) | orjson.loads(item))
+        item = self._item_sent(entity, id, refused)
+        assert item is not None
         return _values(entity, id, item, self._tree.stands(id) if entity is TASK else None)
 
     def added_since(self, seq: int) -> Iterator[int]:
@@ -582,7 +584,9 @@ class Plan:
         self.version += 1
         known = self._touched.pop(id, None)
         reparented = known.reparented if known else 0
-        self._touched[id] = Touched(self.seq, entity, deleted, reparented, resent=True)
+        if known and not refused:
+            refused = known.refused
+        self._touched[id] = Touched(self.seq, entity, deleted, reparented, True, refused)
         if deleted:
             return [protocol.deleted_value(entity.name, id)]
         return self.upsert(entity, id, refused)
@@ -636,8 +640,18 @@ class Plan:
     ) -> Snapshot:
         """Some items as they are now, whatever comes later."""
         items = list(map(self._sequences[entity.name].get, ids))
+        for index, id in enumerate(ids):
+            if (touched := self._touched.get(id)) and touched.refused:
+                items[index] = self._item_sent(entity, id, touched.refused)
         placed = self._tree.place.keys() & ids if entity is TASK else ()
         return Snapshot(entity, ids, items, self._tree.copy(placed), lost, same)
+
+    def _item_sent(self, entity: Entity, id: int, refused: AbstractSet[str]) -> bytes | None:
+        """An item as pages are sent it: with null for refused fields that it lacks."""
+        item = self._sequences[entity.name].get(id)
+        if item and refused:
+            item = orjson.dumps(dict.fromkeys(sorted(refused)) | orjson.loads(item))
+        return item
 
     def _touched_after(self, seq: int) -> dict[int, Touched]:
         """What a page that has all up to a change may lack; the last touched is the first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -96,6 +97,7 @@ class Touched:
 
     ``reparented`` is the last change that gave it another parent, 0 for none. ``resent``
     tells that its state was sent again behind change ``seq``, which need not be its own.
+    ``refused`` are names of fields that pages may show although the item lacks them.
     """
 
     seq: int
@@ -103,6 +105,7 @@ class Touched:
     deleted: bool
     reparented: int = 0
     resent: bool = False
+    refused: AbstractSet[str] = frozenset()
 
     def is_after(self, seq: int) -> bool:
         """Whether a page that has all up to change ``seq`` may lack it."""

@@ -497,6 +497,16 @@ def test_a_refused_field_that_an_item_lacks_is_told_as_null(plan: Driven) -> Non
     assert update["task"] == {**plan.item("task", task), "note": None}
 
 
+def test_who_was_away_is_replayed_a_refused_field_as_null(plan: Driven) -> None:
+    task = plan.task(text="Dig")
+    since = plan.plan.seq
+    plan.plan.resent(TASK, task, {"note"})
+    plan.update("task", task, {"text": "Dug"})
+    plan.plan.resent(TASK, task)
+    _, update, _ = replayed(plan.plan, "tasks", since)
+    assert update["task"] == {**plan.item("task", task), "note": None}
+
+
 def test_a_whole_is_what_goes_with_an_item(plan: Driven) -> None:
     top, other = plan.task(), plan.task()
     a = plan.task(parent=top)
