@@ -7,6 +7,7 @@ drops, reconnects and restarts come from hypothesis.
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import json
 import random
@@ -21,9 +22,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from gantt_tornado import Backend, Config, GanttError
-from gantt_tornado.errors import Conflict, NotFound
+from gantt_tornado.errors import BadRequest, Conflict, NotFound, is_gone
 from gantt_tornado.model.change import Author
 from gantt_tornado.model.marks import Position
+from gantt_tornado.web.requests import FIRST_UNSAVED, is_unsaved
 from tests.support import Loop
 
 
@@ -85,20 +87,40 @@ def payloads(frames: bytes) -> list[bytes]:
     return found
 
 
+@dataclasses.dataclass
+class Mode:
+    """What the dataProcessor notes of tasks, or of links."""
+
+    #: "updatedRows", in their order; with those that were refused.
+    updated: dict[int, None] = dataclasses.field(default_factory=dict)
+    #: "_in_progress": "sent", or "wait" where it is to be sent again.
+    in_progress: dict[int, str] = dataclasses.field(default_factory=dict)
+    #: "_invalid"
+    invalid: set[int] = dataclasses.field(default_factory=set)
+    #: "!nativeeditor_status"
+    status: dict[int, str] = dataclasses.field(default_factory=dict)
+
+
 class Page:
     """The stock client: rows, links, dataProcessor and the live-update handlers.
 
-    ``device`` is sent as ``Remote-Device``, empty for the bare documented snippet.
+    ``device`` is sent as ``Remote-Device``, empty for the bare documented snippet. Names in
+    quotes are the client's own.
     """
 
     def __init__(self, world: "World", name: str, device: str) -> None:
         self.world, self.name, self.device = world, name, device
         self.loop = world.loop
         self.socket: Socket | None = None
-        self.tasks: dict[int, dict[str, Any]] = {}
-        self.links: dict[int, dict[str, Any]] = {}
-        self.in_progress: dict[str, dict[int, str]] = {"task": {}, "link": {}}
+        self.items: dict[str, dict[int, dict[str, Any]]] = {"task": {}, "link": {}}
+        #: Task → the row below which the chart has it, None for one that is held and not shown.
+        self.hung: dict[int, int | None] = {}
+        self.modes = {"task": Mode(), "link": Mode()}
         self.mode = "task"
+        #: "updateMode" is "off".
+        self.off = False
+        #: Others' new tasks that are put off until "onFullSync".
+        self.put_off: list[dict[str, Any]] = []
         self.queue: list[dict[str, Any]] = []
         self.timer: asyncio.TimerHandle | None = None
         self.last_arrival = 0.0
@@ -106,13 +128,24 @@ class Page:
         self.typed: dict[tuple[int, str], list[Any]] = {}
         self.listless: set[int] = set()
 
+    @property
+    def tasks(self) -> dict[int, dict[str, Any]]:
+        return self.items["task"]
+
+    @property
+    def links(self) -> dict[int, dict[str, Any]]:
+        return self.items["link"]
+
     def latency(self) -> float:
         return self.world.random.choice((0.001, 0.02, 0.06, 0.12, 0.4))
 
     async def load(self) -> None:
         loaded = self.world.backend.load()
-        self.tasks = {task["id"]: task for task in loaded["tasks"]}
-        self.links = {link["id"]: link for link in loaded["links"]}
+        self.items = {
+            "task": {task["id"]: task for task in loaded["tasks"]},
+            "link": {link["id"]: link for link in loaded["links"]},
+        }
+        self.hung = {id: task["parent"] for id, task in self.tasks.items()}
         self.since = self.world.backend.default.plan.number(Position.read(loaded["seq"]))
         self.connect()
 
@@ -137,6 +170,28 @@ class Page:
             id = self.tasks[id]["parent"]
         return id == above
 
+    def is_shown(self, id: int) -> bool:
+        seen: set[int] = set()
+        while id in self.tasks and id not in seen:
+            seen.add(id)
+            above = self.hung[id]
+            if above is None:
+                return False
+            id = above
+        return id == 0
+
+    def may_link(self, source: int, target: int) -> bool:
+        """Whether a link is not wrong in itself: it would stay on the screen."""
+        ends = [target]
+        for end in ends:
+            ends += [
+                link["target"]
+                for link in self.links.values()
+                if link["source"] == end and link["target"] not in ends
+            ]
+        pairs = {(link["source"], link["target"]) for link in self.links.values()}
+        return source not in ends and (source, target) not in pairs
+
     # The user's hands.
 
     def edit(self, id: int, **fields: Any) -> None:
@@ -144,88 +199,237 @@ class Page:
         for field, value in fields.items():
             self.typed.setdefault((id, field), []).append(value)
             self.world.writers.setdefault((id, field), set()).add(self.name)
-        self._updated("task", id)
+        self._set_updated("task", id, "updated")
 
-    def delete(self, entity: str, id: int) -> None:
-        self.mode = entity
+    def move(self, id: int, parent: int, target: str) -> None:
+        self._hang(id, parent)
+        self.edit(id, parent=parent)
+        # "_sendTaskOrder"
+        self.tasks[id]["target"] = target
+        self._set_updated("task", id, "order")
+
+    def add(self, entity: str, fields: dict[str, Any]) -> int:
+        id = FIRST_UNSAVED + next(self.world.numbers)
+        self.items[entity][id] = {**fields, "id": id}
         if entity == "task":
-            self._drop_task(id)
-        else:
-            del self.links[id]
-        if id in self.in_progress[entity]:
-            # It is sent afterwards, even if the row has come back meanwhile.
-            self.in_progress[entity][id] = "doomed"
-        else:
-            self._request(entity, id, "delete")
+            self.hung[id] = fields["parent"]
+        self._set_updated(entity, id, "inserted")
+        return id
 
-    def add(self, fields: dict[str, Any], entity: str = "task") -> None:
-        self.loop.create_task(self._add(entity, fields))
+    def delete_link(self, id: int) -> None:
+        self._remove_links([id])
+        self.mode = "link"
+        if not self._is_clients_own(id):
+            self._set_updated("link", id, "deleted")
 
-    async def _add(self, entity: str, fields: dict[str, Any]) -> None:
-        request = f"{self.name}:{next(self.world.numbers)}"
-        answer = await self._ask(
-            lambda b: b.insert(entity, fields, author=self._author, request=request)
-        )
-        if answer is None:
-            return
-        item = {**fields, "id": answer.id}
-        store = self.tasks if entity == "task" else self.links
-        # The client has the row under its temporary id and renames it.
-        store.setdefault(answer.id, item)
+    def delete_task(self, id: int) -> None:
+        """As "onAfterTaskDelete" has it, with "cascade_delete"."""
+        rows, links = self._branch(id)
+        self._remove_rows([id, *rows])
+        self._remove_links(links)
+        self.mode = "task"
+        is_stored = not self._is_clients_own(id)
+        self.off, off = True, self.off
+        for entity, ids in (("task", rows), ("link", links)):
+            self.mode = entity
+            for each in ids:
+                if not self._is_clients_own(each):
+                    self._set_updated(entity, each, "deleted")
+        self.off = off
+        self._send_all()
+        self.mode = "task"
+        if is_stored:
+            self._set_updated("task", id, "deleted")
+        self._send_all()
 
-    def _updated(self, entity: str, id: int) -> None:
+    def _branch(self, id: int) -> tuple[list[int], list[int]]:
+        """The rows that the chart has below one, and the links that it knows of all these."""
+        rows = [id]
+        for row in rows:
+            rows += [each for each, above in self.hung.items() if above == row and each not in rows]
+        linked = {row for row in rows if row not in self.listless}
+        links = [
+            link["id"] for link in self.links.values() if linked & {link["source"], link["target"]}
+        ]
+        return rows[1:], links
+
+    def _remove_rows(self, ids: list[int]) -> None:
+        for id in ids:
+            if self.modes["task"].in_progress.get(id) is not None:
+                # With an edit that is not sent yet, and which is lost if the row comes back.
+                self.world.spoiled.add(id)
+            self.tasks.pop(id, None)
+            self.hung.pop(id, None)
+
+    def _remove_links(self, ids: list[int]) -> None:
+        for id in ids:
+            self.links.pop(id, None)
+
+    # The dataProcessor.
+
+    def _is_clients_own(self, id: int) -> bool:
+        """ "clientSideDelete" """
+        now = self.modes[self.mode]
+        is_own = now.status.get(id) == "true_deleted"
+        if is_own:
+            self._set_clean(now, id)
+        if id in now.updated and id not in now.in_progress:
+            is_own = is_own or now.status.get(id) == "inserted"
+            self._set_clean(now, id)
+        return is_own
+
+    def _set_clean(self, mode: "Mode", id: int) -> None:
+        if id not in mode.invalid:
+            mode.updated.pop(id, None)
+            mode.status[id] = ""
+
+    def _set_updated(self, entity: str, id: int, status: str) -> None:
         self.mode = entity
-        if id not in self.in_progress[entity]:
-            self._request(entity, id, "update")
-        elif self.in_progress[entity][id] == "sent":
-            self.in_progress[entity][id] = "wait"
+        now = self.modes[entity]
+        if status == "updated":
+            status = now.status.get(id) or status
+        now.invalid.discard(id)
+        now.updated[id] = None
+        now.status[id] = status
+        if id in now.in_progress:
+            now.in_progress[id] = "wait"
+        elif not self.off:
+            self._send(entity, id)
 
-    def _request(self, entity: str, id: int, action: str) -> None:
-        self.in_progress[entity][id] = "sent"
-        row = (self.tasks if entity == "task" else self.links).get(id, {})
+    def _send_all(self) -> None:
+        now = self.modes[self.mode]
+        for id in list(now.updated):
+            if now.status.get(id) and id not in now.in_progress and id not in now.invalid:
+                self._send(self.mode, id)
+
+    def _send(self, entity: str, id: int) -> None:
+        now = self.modes[entity]
+        now.in_progress[id] = "sent"
+        row = self.items[entity].get(id, {})
         sent = {key: "" if value is None else value for key, value in row.items() if key != "id"}
-        self.loop.create_task(self._deliver(entity, id, action, sent))
+        self.loop.create_task(self._deliver(entity, id, now.status[id], sent))
 
-    async def _deliver(self, entity: str, id: int, action: str, sent: dict[str, Any]) -> None:
-        if action == "delete":
-            await self._ask(lambda b: b.delete(entity, id, author=self._author))
-        else:
-            if not self.device and "_rev" not in sent:
-                # A new row of its own: by the contract all fields of this PUT apply.
-                self.world.spoiled.add(id)
-            if not await self._ask(lambda b: b.update(entity, id, sent, author=self._author)):
-                # Refused, with all that the request held; the user is told.
-                self.world.spoiled.add(id)
-        self.mode = entity
-        state = self.in_progress[entity].pop(id)
-        if state != "sent" and action != "delete":
-            there = id in (self.tasks if entity == "task" else self.links)
-            self._request(entity, id, "update" if there and state == "wait" else "delete")
+    async def _deliver(self, entity: str, id: int, status: str, sent: dict[str, Any]) -> None:
+        await asyncio.sleep(self.latency())
+        action, tid = await self._ask(entity, id, status, sent)
+        # Where a page does not say which it is, its answers are there before the news.
+        await asyncio.sleep(self.latency() if self.device else 0)
+        self._answered(entity, id, action, tid)
 
-    async def _ask(self, call: Any) -> Any:
-        """A request, sent again until it is answered, as the project's page does."""
+    async def _ask(
+        self, entity: str, id: int, status: str, sent: dict[str, Any]
+    ) -> tuple[str, int]:
+        """The answer to a request, which is sent again until there is one, as the project's
+        page does."""
         while True:
-            await asyncio.sleep(self.latency())
             try:
-                answer = await self.world.ask(call)
-            except (NotFound, Conflict):
-                answer = None
+                return await self._try(entity, id, status, sent)
+            except (NotFound, Conflict, BadRequest) as error:
+                if is_gone(error):
+                    return "deleted", id
+                # With all that the request held; the user is told.
+                self.world.spoiled.add(id)
+                return "error", id
             except (ConnectionError, GanttError):
                 await asyncio.sleep(1)
-                continue
-            await asyncio.sleep(self.latency())
-            return answer
 
-    @property
-    def _author(self) -> Author:
-        return Author("demo", self.device)
+    async def _try(
+        self, entity: str, id: int, status: str, sent: dict[str, Any]
+    ) -> tuple[str, int]:
+        author = Author("demo", self.device)
+        if status == "deleted":
+            if id < FIRST_UNSAVED:
+                await self.world.ask(lambda b: b.delete(entity, id, author=author))
+            return "deleted", id
+        if status == "inserted" or is_unsaved(entity, id, sent):
+            request = f"{self.name}:{id}"
+            added = await self.world.ask(
+                lambda b: b.insert(entity, sent, author=author, request=request)
+            )
+            return "inserted", added.id
+        if not self.device and "_rev" not in sent:
+            # A new row of its own: by the contract all fields of this PUT apply.
+            self.world.spoiled.add(id)
+        await self.world.ask(lambda b: b.update(entity, id, sent, author=author))
+        return "updated", id
+
+    def _answered(self, entity: str, id: int, action: str, tid: int) -> None:
+        """ "afterUpdate", for one row."""
+        self.mode = entity
+        now = self.modes[entity]
+        if action == "error":
+            now.invalid.add(id)
+        if now.in_progress[id] != "wait":
+            self._set_clean(now, id)
+        pointing: list[tuple[str, int]] = []
+        if action == "inserted":
+            self._set_clean(now, id)
+            if id not in self.items[entity]:
+                # The client throws, and leaves it among those in progress.
+                return
+            pointing = self._rename(entity, id, tid)
+        if action == "deleted":
+            now.status[id] = "true_deleted"
+            del now.in_progress[id]
+        elif now.in_progress.pop(id) != "wait":
+            if action != "error":
+                now.status[tid] = ""
+        else:
+            self._set_updated(entity, tid, now.status.get(tid) or "updated")
+        self._finish(pointing)
+        self.mode = entity
+
+    def _rename(self, entity: str, id: int, tid: int) -> list[tuple[str, int]]:
+        """Give a row its id. Returns what points to it, which is sent again."""
+        item = self.items[entity].pop(id)
+        assert tid not in self.items[entity], "a row is held twice"
+        self.items[entity][tid] = {**item, "id": tid}
+        if entity == "link":
+            return []
+        self.hung[tid] = self.hung.pop(id)
+        children = [each for each, above in self.hung.items() if above == id]
+        for child in children:
+            self.hung[child] = tid
+            self.tasks[child]["parent"] = tid
+        links = []
+        for link in self.links.values():
+            for end in ("source", "target"):
+                if link[end] == id:
+                    link[end] = tid
+                    links.append(link["id"])
+        return [("task", child) for child in children] + [("link", link) for link in links]
+
+    def _finish(self, pointing: list[tuple[str, int]]) -> None:
+        """ "finalizeUpdate" """
+        if pointing:
+            with self._batch():
+                for entity, id in pointing:
+                    self._set_updated(entity, id, "updated")
+        if not self.modes[self.mode].updated:
+            put_off, self.put_off = self.put_off, []
+            for value in put_off:
+                self._add_task(value["task"])
+
+    @contextlib.contextmanager
+    def _batch(self) -> Iterator[None]:
+        """ "batchUpdate" """
+        self.off, off = True, self.off
+        yield
+        self.off = off
+        for self.mode in ("task", "link"):
+            self._send_all()
 
     # The client's handlers.
 
     def hear(self, value: dict[str, Any]) -> None:
         task, link = value.get("task"), value.get("link")
-        busy = self.in_progress[self.mode]
-        if (task and task["id"] in busy) or (link and link["id"] in busy):
+        now = self.modes[self.mode]
+        if (task and task["id"] in now.in_progress) or (link and link["id"] in now.in_progress):
+            return
+        if value["type"] == "add-task" and any(
+            now.status.get(id) == "inserted" for id in now.in_progress
+        ):
+            self.put_off.append(value)
             return
         self.queue.append(value)
         if self.timer:
@@ -234,53 +438,72 @@ class Page:
 
     def _process(self) -> None:
         queue, self.queue = self.queue, []
-        for value in queue:
-            verb, entity = value["type"].split("-")
-            getattr(self, f"_{verb}_{entity}")(value[entity])
+        with self._batch() if len(queue) > 1 else contextlib.nullcontext():
+            for value in queue:
+                verb, entity = value["type"].split("-")
+                getattr(self, f"_{verb}_{entity}")(value[entity])
 
     def _add_task(self, item: dict[str, Any]) -> None:
-        self.tasks.setdefault(item["id"], item)
+        id = item["id"]
+        if id in self.tasks:
+            return
+        if item["parent"] not in self.tasks:
+            # Where the client has no such parent it says so of the row itself.
+            item = {**item, "parent": 0}
+        self.tasks[id] = item
+        self.hung[id] = item["parent"]
+        self.mode = "task"
+
+    def _hang(self, id: int, parent: int) -> None:
+        if self.tasks[id]["parent"] == parent:
+            return
+        self.hung[id] = parent
+        if parent and parent not in self.tasks:
+            # The client forgets what is below a row whose parent it has not got.
+            for child, above in self.hung.items():
+                if above == id:
+                    self.hung[child] = None
 
     def _update_task(self, item: dict[str, Any]) -> None:
-        if item["id"] not in self.tasks:
+        id = item["id"]
+        if id not in self.tasks:
             return
-        if item["id"] in self.in_progress["task"]:
+        if id in self.modes["task"].in_progress:
             # The client draws what came before the edit over it, and sends that with the
             # next one: no server can tell it from an edit.
-            self.world.spoiled.add(item["id"])
-        self.tasks[item["id"]].update(item)
-        self.listless.add(item["id"])
+            self.world.spoiled.add(id)
+        self._hang(id, item["parent"])
+        self.tasks[id].update(item)
+        self.listless.add(id)
+        self.mode = "task"
 
     def _delete_task(self, item: dict[str, Any]) -> None:
-        if item["id"] in self.tasks:
-            self._drop_task(item["id"])
+        if item["id"] not in self.tasks:
+            return
+        rows, links = self._branch(item["id"])
+        self._remove_rows([item["id"], *rows])
+        self._remove_links(links)
+        # Nothing is noted as deleted, but what is still to be sent is sent.
+        for self.mode in ("link", "task"):
+            if not self.off:
+                self._send_all()
 
     def _move_task(self, item: dict[str, Any]) -> None:
         """The place is in the item's sortorder already."""
 
     def _add_link(self, item: dict[str, Any]) -> None:
-        self.links.setdefault(item["id"], item)
+        if item["id"] not in self.links:
+            self.links[item["id"]] = item
+            self.mode = "link"
 
     def _update_link(self, item: dict[str, Any]) -> None:
         if item["id"] in self.links:
             self.links[item["id"]].update(item)
+            self.mode = "link"
 
     def _delete_link(self, item: dict[str, Any]) -> None:
-        self.links.pop(item["id"], None)
-
-    def _drop_task(self, id: int) -> None:
-        del self.tasks[id]
-        if id in self.in_progress["task"]:
-            # With an edit that is not sent yet, and which is lost if the row comes back.
-            self.world.spoiled.add(id)
-        for child in [task["id"] for task in self.tasks.values() if task["parent"] == id]:
-            # Two rows that two users put below each other hang together in a circle here.
-            if child in self.tasks:
-                self._drop_task(child)
-        if id not in self.listless:
-            for link in list(self.links.values()):
-                if id in (link["source"], link["target"]):
-                    del self.links[link["id"]]
+        if self.links.pop(item["id"], None):
+            self.mode = "link"
 
 
 class World:
@@ -406,36 +629,37 @@ class Convergence(RuleBasedStateMachine):
     def drag_row(self, page: int, number: int, other: int, below: bool) -> None:
         page = self.page(page)
         id, beside = self.task(page, number), self.task(page, other)
-        if id and beside and not page.is_below(beside, id):
+        if id and beside and page.is_shown(beside) and not page.is_below(beside, id):
             target = f"next:{beside}" if below else str(beside)
-            page.edit(id, parent=page.tasks[beside]["parent"], target=target)
+            page.move(id, page.tasks[beside]["parent"], target)
 
     @rule(page=pages, parent=numbers)
     def add(self, page: int, parent: int) -> None:
         page = self.page(page)
         dates = {"start_date": "2026-11-09 00:00", "end_date": "2026-11-10 00:00", "duration": 1}
         fields = {"text": "new", "type": "task", "progress": 0, **dates}
-        page.add({**fields, "parent": self.task(page, parent) or 0})
+        page.add("task", {**fields, "parent": self.task(page, parent) or 0})
 
     @rule(page=pages, source=numbers, end=numbers)
     def link(self, page: int, source: int, end: int) -> None:
         page = self.page(page)
-        ends = {"source": self.task(page, source) or 0, "target": self.task(page, end) or 0}
-        page.add({**ends, "type": "0"}, "link")
+        ends = self.task(page, source) or 0, self.task(page, end) or 0
+        if page.may_link(*ends):
+            page.add("link", {"source": ends[0], "target": ends[1], "type": "0"})
 
     @rule(page=pages, number=numbers)
     def delete_task(self, page: int, number: int) -> None:
         page = self.page(page)
         id = self.task(page, number)
         if id and len(page.tasks) > 2:
-            page.delete("task", id)
+            page.delete_task(id)
 
     @rule(page=pages, number=numbers)
     def delete_link(self, page: int, number: int) -> None:
         page = self.page(page)
         ids = sorted(page.links)
         if ids:
-            page.delete("link", ids[number % len(ids)])
+            page.delete_link(ids[number % len(ids)])
 
     @rule(back=st.integers(0, 6))
     def undo(self, back: int) -> None:
@@ -470,7 +694,13 @@ class Convergence(RuleBasedStateMachine):
             "links": {link["id"]: link for link in loaded["links"]},
         }
         for page in self.world.pages:
+            assert not page.off, f"page {page.name} saves nothing any more"
+            lost = [id for id in page.tasks if not page.is_shown(id)]
+            assert not lost, f"page {page.name} holds rows and does not show them"
             assert told(page.tasks) == told(stored["tasks"]), f"tasks of page {page.name}"
+            # What breaks a rule only because another was faster stays on the screen.
+            for id in page.modes["link"].invalid & page.links.keys():
+                del page.links[id]
             assert told(page.links) == told(stored["links"]), f"links of page {page.name}"
             for (id, field), values in page.typed.items():
                 alone = len(self.world.writers[id, field]) == 1
