@@ -382,7 +382,8 @@ class Page:
     def _rename(self, entity: str, id: int, tid: int) -> list[tuple[str, int]]:
         """Give a row its id. Returns what points to it, which is sent again."""
         item = self.items[entity].pop(id)
-        assert tid not in self.items[entity], "a row is held twice"
+        if tid in self.items[entity]:
+            self.world.faults.append(f"page {self.name} holds {tid} twice")
         self.items[entity][tid] = {**item, "id": tid}
         if entity == "link":
             return []
@@ -523,6 +524,8 @@ class World:
         self.numbers = itertools.count()
         #: (id, field) → the pages on which somebody typed it.
         self.writers: dict[tuple[int, str], set[str]] = {}
+        #: What a page must not come to.
+        self.faults: list[str] = []
         #: Items whose unsent edit the client itself has overwritten, or that were undone.
         self.spoiled: set[int] = set()
 
@@ -688,6 +691,7 @@ class Convergence(RuleBasedStateMachine):
             self.world.close()
 
     def check(self) -> None:
+        assert not self.world.faults, self.world.faults
         loaded = self.world.backend.load()
         stored = {
             "tasks": {task["id"]: task for task in loaded["tasks"]},

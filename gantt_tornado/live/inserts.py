@@ -8,7 +8,9 @@ from its writer's own page until the answer must have arrived.
 
 While a page waits for the answer to a POST, the client puts others' new tasks off, until
 all its requests are answered and none is refused, and adds them then as they were. So
-what it was told in that time is remembered, and told again when the page has come to rest.
+what it was told in that time is remembered, and told again when the page has come to rest,
+and once more with its own new rows some seconds later: a page that stood still has not
+gone through the answer yet, and of a row that went meanwhile with another it throws then.
 Of a row below one that was put off the client has lost the place.
 
 A page is known by a uuid of its own: the ``Remote-Device`` of its writes, the ``tab`` of
@@ -40,6 +42,8 @@ UNDER_WAY: Final = 2.0
 #: Seconds by which an added link comes late to sockets without a ``tab`` that may be its
 #: writer's. On an ordinary line the answer is there by then.
 LATE: Final = 0.3
+#: Seconds from there to telling it once more, for a page that stood still meanwhile.
+STOOD_STILL: Final = 4.0
 #: Seconds in which a page that lost its socket has another.
 RETURNED: Final = 60.0
 #: New tasks told lately that are remembered; pages that miss the oldest are replayed more.
@@ -130,6 +134,8 @@ class Inserts:
         self._adding: dict[str, _Adding] = {}
         self._rested: Delayed[str, None] = Delayed(ARRIVED, self._replay_first, is_told)
         self._replayed: Delayed[str, None] = Delayed(0, self._tell_again, is_told)
+        # Page → since when it was adding.
+        self._stood: Delayed[str, float] = Delayed(STOOD_STILL, self._tell_once_more, is_told)
         self._done: Delayed[str, None] = Delayed(RETURNED, self._forget)
         # Page → its refused rows, and how many. The last that was refused is the last here.
         self._refused: OrderedDict[str, dict[int, int]] = OrderedDict()
@@ -140,7 +146,8 @@ class Inserts:
 
     def close(self) -> None:
         """Tell nothing any more."""
-        for delayed in (*(self._arrived, self._late, self._rested, self._replayed, self._done),):
+        waiting = (self._rested, self._replayed, self._stood, self._done)
+        for delayed in (self._arrived, self._late, *waiting):
             delayed.close()
 
     # Requests of a page.
@@ -359,7 +366,21 @@ class Inserts:
         self._retell(page, told, self._plan.below(roots))
         adding.told_again = self._now()
         adding.was_refused = refused
+        # What is due is put off where the page has been adding since.
+        self._stood.put(page, min(adding.since, self._stood.get(page) or adding.since))
         self._done.put(page, None)
+
+    def _tell_once_more(self, page: str, since: float) -> None:
+        if page in self._requests or self._is_to_be_told(page):
+            self._stood.put(page, since)
+            return
+        lately = self._now() - ARRIVED - STOOD_STILL - UNDER_WAY
+        told = {
+            id: each.seq
+            for id, each in self._told.items()
+            if each.at >= (lately if each.page == page else since)
+        }
+        self._retell(page, told, frozenset())
 
     def _retell(self, page: str, told: Mapping[int, int], lost: AbstractSet[int]) -> None:
         """Tell a page tasks as they are now: those that it may have been told of first as they

@@ -29,6 +29,7 @@ def case(name: str):
         ("link-echo-before-answer", "not there: tasks 93"),
         ("row-below-one-put-off", "elsewhere: tasks 136"),
         ("link-back-while-its-delete-is-under-way", "not deleted: links 87"),
+        ("own-row-told-before-its-answer", "not there: tasks 111"),
     ],
 )
 def test_the_client_comes_to_harm_by_what_is_not_sent_any_more(replay, name, fault):
@@ -42,6 +43,12 @@ def test_a_row_below_one_that_was_put_off_comes_to_its_place(replay):
 def test_a_link_goes_when_it_is_told_as_gone_behind_its_answer(replay):
     told = case("link-back-while-its-delete-is-under-way")
     again = next(step for step in told["steps"] if step["at"] == 1300) | {"at": 5300}
+    assert replay.fault({**told, "steps": [*told["steps"], again]}) == ""
+
+
+def test_a_row_of_ones_own_comes_when_it_is_told_once_more(replay):
+    told = case("own-row-told-before-its-answer")
+    again = next(step for step in told["steps"] if step["at"] == 2500) | {"at": 6500}
     assert replay.fault({**told, "steps": [*told["steps"], again]}) == ""
 
 

@@ -14,7 +14,7 @@ from gantt_tornado.errors import GanttError
 from gantt_tornado.live import hub as hub_module
 from gantt_tornado.live import inserts as inserts_module
 from gantt_tornado.live.hub import Hub
-from gantt_tornado.live.inserts import ARRIVED, LATE, RETURNED, UNDER_WAY
+from gantt_tornado.live.inserts import ARRIVED, LATE, RETURNED, STOOD_STILL, UNDER_WAY
 from gantt_tornado.live.plan import _Tree
 from gantt_tornado.live.touches import Touches
 from gantt_tornado.model.change import Author
@@ -519,6 +519,50 @@ def test_who_only_edits_is_told_nothing_again(play) -> None:
         await stage.put(MINE, known, text="Fill")
         await asyncio.sleep(LONG)
         assert told_again(own, theirs) == ["add-task"]
+
+    play(scene)
+
+
+def test_who_may_have_stood_still_is_told_once_more_with_the_own_row(play) -> None:
+    async def scene(stage: Stage) -> None:
+        own = stage.listen("mine", "eve")
+        theirs, mine = await stage.task(THEIRS), await stage.task(MINE)
+        await asyncio.sleep(ARRIVED + SHORT)
+        own.clear()
+        await asyncio.sleep(STOOD_STILL)
+        assert own.told == [("add-task", theirs), ("add-task", mine)]
+        await asyncio.sleep(LONG)
+        assert len(own.told) == 2
+
+    play(scene)
+
+
+def test_who_adds_again_meanwhile_is_told_once_more_after_that(play) -> None:
+    async def scene(stage: Stage) -> None:
+        own = stage.listen("mine", "eve")
+        theirs = await stage.task(THEIRS)
+        await stage.task(MINE)
+        await asyncio.sleep(ARRIVED + STOOD_STILL - 1)
+        own.clear()
+        await stage.task(MINE)
+        await asyncio.sleep(ARRIVED + STOOD_STILL + SHORT)
+        assert told_again(own, theirs) == ["add-task"]
+
+    play(scene)
+
+
+def test_of_a_long_row_of_new_ones_only_the_last_are_told_once_more(play) -> None:
+    async def scene(stage: Stage) -> None:
+        own = stage.listen("mine", "eve")
+        mine = []
+        for _ in range(12):
+            mine.append(await stage.task(MINE))
+            await asyncio.sleep(1)
+        await asyncio.sleep(ARRIVED + SHORT)
+        own.clear()
+        await asyncio.sleep(STOOD_STILL)
+        assert ("add-task", mine[-1]) in own.told
+        assert ("add-task", mine[0]) not in own.told
 
     play(scene)
 
