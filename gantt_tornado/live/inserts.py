@@ -224,7 +224,7 @@ class Inserts:
             self._note(id, change.author.client_id if change else "")
         if change is not None and change.id == change.seq:
             self.withhold(change)
-        but = self._without(entity, id) if self._held else None
+        but = self._without(entity, id, is_again=change is None) if self._held else None
         seq = change.seq if change else 0
         updates = id if change and change.action == "update" else 0
         events = [
@@ -263,14 +263,19 @@ class Inserts:
         self._held.setdefault(change.id, []).append(withheld)
         until.put(change.id, withheld)
 
-    def _without(self, entity: Entity, id: int) -> Audience | None:
-        """Who cannot be told of an item now: it is new, or points to what is."""
+    def _without(self, entity: Entity, id: int, *, is_again: bool) -> Audience | None:
+        """Who cannot be told of an item now: it is new, or points to what is.
+
+        Whoever misses what ``is_again`` told may show something else than what is stored.
+        """
         audience: Audience | None = None
         for pointed in (id, *self._plan.points_to(entity, id)):
             for withheld in self._held.get(pointed, ()):
                 if id not in withheld.missed:
-                    withheld.missed[id] = (entity, 0)
                     self._held.setdefault(id, []).append(withheld)
+                    withheld.missed[id] = (entity, 0)
+                elif is_again:
+                    withheld.missed[id] = (entity, 0)
                 audience = withheld.audience | audience if audience else withheld.audience
         return audience
 

@@ -596,6 +596,16 @@ def test_a_new_row_that_was_changed_meanwhile_is_told_as_it_is(play) -> None:
     play(scene)
 
 
+def test_an_own_new_row_that_was_corrected_is_told_as_it_is(play) -> None:
+    async def scene(stage: Stage) -> None:
+        own = stage.listen("mine", "eve")
+        mine = await stage.task(MINE, duration=10, end_date="2026-11-12 00:00")
+        await asyncio.sleep(ARRIVED + SHORT)
+        assert told_again(own, mine)[:2] == ["add-task", "update-task"]
+
+    play(scene)
+
+
 def test_a_new_row_that_was_deleted_meanwhile_is_told_as_deleted(play) -> None:
     async def scene(stage: Stage) -> None:
         own = stage.listen("mine", "eve")
