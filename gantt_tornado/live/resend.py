@@ -5,15 +5,13 @@ flight, draws what arrives over an edit that was just begun, keeps what was refu
 drops with a deleted task whatever it still shows below it. In each of these cases the
 item's present state is sent to all once more, about a second after the last touch. Where
 an answer came that late, or a page stood still for so long, the client drops that too; so
-that an item is gone is sent a third time. Pages ignore the delete of what they lack.
-Lives on the loop.
+it is sent a third time some seconds later. Lives on the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -28,8 +26,8 @@ from gantt_tornado.model.entities import TASK, Entity, is_name
 
 #: Seconds from the last touch of an item to its resending.
 DELAY: Final = 1.0
-#: Seconds from there to sending once more that the item is gone.
-GONE_AGAIN: Final = 4.0
+#: Seconds from there to sending it a third time.
+STOOD_STILL: Final = 4.0
 #: Names of refused fields that are remembered of an item. A row has some twenty.
 MOST_REFUSED: Final = 100
 #: Seconds after which every page that is connected has heard of a move.
@@ -56,7 +54,7 @@ class Resend:
             ahead, where a row stands now, and what it points to, would come before the
             news that it depends on.
         delay: in seconds.
-        gone_again: seconds from there to sending once more that an item is gone.
+        stood_still: seconds from there to sending it a third time.
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class Resend:
         touches: Touches,
         is_told: Callable[[], bool],
         delay: float = DELAY,
-        gone_again: float = GONE_AGAIN,
+        stood_still: float = STOOD_STILL,
     ) -> None:
         self._plan = plan
         self._hub = hub
@@ -76,7 +74,7 @@ class Resend:
         self._former_parents = FormerParents()
         # A branch that is deleted can have been left by thousands.
         self._due: Delayed[int, _Due] = Delayed(delay, self._resend, is_told)
-        self._gone: Delayed[int, Entity] = Delayed(gone_again, self._resend_gone, is_told)
+        self._third: Delayed[int, _Due] = Delayed(stood_still, self._resend_third, is_told)
         # Deleted task → having sent again what was refused to be below it.
         self._gathering: Steps[int] = Steps()
 
@@ -149,7 +147,7 @@ class Resend:
 
     def close(self) -> None:
         self._due.close()
-        self._gone.close()
+        self._third.close()
         self._gathering.close()
 
     def _left(self, id: int, parent: int) -> None:
@@ -171,21 +169,20 @@ class Resend:
                         yield
 
     def _resend(self, id: int, due: _Due) -> None:
+        self._send(id, due)
+        self._third.put(id, due)
+
+    def _resend_third(self, id: int, due: _Due) -> None:
+        # What was touched meanwhile is sent again anyway.
+        if id not in self._due:
+            self._send(id, due)
+
+    def _send(self, id: int, due: _Due) -> None:
         # A client that begins an edit just now draws the resent state over it, and may
         # drop the echo.
         self._touches.note(id, "", asyncio.get_running_loop().time())
-        self._send(due.entity, id, due.refused)
-        if self._plan.item(due.entity, id) is None:
-            self._gone.put(id, due.entity)
-
-    def _resend_gone(self, id: int, entity: Entity) -> None:
-        # An undo may have brought it back.
-        if self._plan.item(entity, id) is None:
-            self._send(entity, id)
-
-    def _send(self, entity: Entity, id: int, refused: AbstractSet[str] = frozenset()) -> None:
-        values = self._plan.resent(entity, id, refused)
-        self._hub.publish(self._inserts.events(entity, id, values))
+        values = self._plan.resent(due.entity, id, due.refused)
+        self._hub.publish(self._inserts.events(due.entity, id, values))
 
 
 class FormerParents:

@@ -18,12 +18,8 @@ class Told:
 
     version = 0
 
-    def __init__(self, resent: Callable[[Entity, int], Any], gone: set[int]) -> None:
+    def __init__(self, resent: Callable[[Entity, int], Any]) -> None:
         self._resent = resent
-        self._gone = gone
-
-    def item(self, _: Entity, id: int) -> str | None:
-        return None if id in self._gone else "there"
 
     def resent(self, entity: Entity, id: int, _refused: Any) -> list[bytes]:
         self._resent(entity, id)
@@ -39,10 +35,10 @@ def resend_to(
     resent: Callable[[Entity, int], Any],
     delay: float = 0,
     is_told: Callable[[], bool] = lambda: True,
-    gone: set[int] | None = None,
+    stood_still: float = 60,
 ) -> Resend:
-    told: Any = Told(resent, gone or set())
-    return Resend(told, told, told, Touches(), is_told, delay, delay)
+    told: Any = Told(resent)
+    return Resend(told, told, told, Touches(), is_told, delay, stood_still)
 
 
 def repeats(touches: Callable[[Resend], None]) -> list[int]:
@@ -117,12 +113,12 @@ def test_an_edit_just_after_a_repetition_is_followed_too() -> None:
     asyncio.run(scene())
 
 
-def test_that_an_item_is_gone_is_sent_a_third_time() -> None:
+def test_an_item_is_sent_a_third_time() -> None:
     """A page whose own answer is late has dropped what came before it."""
 
     async def scene() -> None:
         repeated: asyncio.Queue[int] = asyncio.Queue()
-        resend = resend_to(lambda _, id: repeated.put_nowait(id), gone={7})
+        resend = resend_to(lambda _, id: repeated.put_nowait(id), stood_still=0)
         resend.touch(TASK, 7, "a", disputed=True)
         async with asyncio.timeout(5):
             assert [await repeated.get(), await repeated.get()] == [7, 7]
@@ -130,17 +126,16 @@ def test_that_an_item_is_gone_is_sent_a_third_time() -> None:
     asyncio.run(scene())
 
 
-def test_what_an_undo_brought_back_is_not_sent_as_gone() -> None:
+def test_what_is_due_again_is_not_sent_a_third_time() -> None:
     async def scene() -> None:
         repeated: asyncio.Queue[int] = asyncio.Queue()
-        gone = {7, 8}
-        resend = resend_to(lambda _, id: repeated.put_nowait(id), gone=gone)
+        resend = resend_to(lambda _, id: repeated.put_nowait(id), delay=0.1, stood_still=0.05)
         resend.touch(TASK, 7, "a", disputed=True)
-        resend.touch(TASK, 8, "a", disputed=True)
         async with asyncio.timeout(5):
             assert await repeated.get() == 7
-            gone.remove(7)
-            assert [await repeated.get(), await repeated.get()] == [8, 8]
+            resend.touch(TASK, 7, "a", disputed=True)
+            resend.touch(TASK, 8, "a", disputed=True)
+            assert [await repeated.get() for _ in range(2)] == [7, 8]
 
     asyncio.run(scene())
 
