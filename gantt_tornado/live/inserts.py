@@ -129,6 +129,8 @@ class Inserts:
         self._held: dict[int, list[_Withheld]] = {}
         self._arrived: Delayed[int, _Withheld] = Delayed(ARRIVED, self._release, is_told)
         self._late: Delayed[int, _Withheld] = Delayed(LATE, self._release, is_told)
+        # Links that their writer's page is told of as new.
+        self._new: Delayed[int, _Withheld] = Delayed(STOOD_STILL, self._tell_new, is_told)
         # Page → its requests that are not answered yet.
         self._requests: dict[str, int] = {}
         self._adding: dict[str, _Adding] = {}
@@ -147,7 +149,7 @@ class Inserts:
     def close(self) -> None:
         """Tell nothing any more."""
         waiting = (self._rested, self._replayed, self._stood, self._done)
-        for delayed in (self._arrived, self._late, *waiting):
+        for delayed in (self._arrived, self._late, self._new, *waiting):
             delayed.close()
 
     # Requests of a page.
@@ -279,7 +281,7 @@ class Inserts:
                 audience = withheld.audience | audience if audience else withheld.audience
         return audience
 
-    def _release(self, _id: int, withheld: _Withheld) -> None:
+    def _release(self, new: int, withheld: _Withheld) -> None:
         """Tell what was withheld, as it is now."""
         for id in withheld.missed:
             self._held[id].remove(withheld)
@@ -287,9 +289,19 @@ class Inserts:
                 del self._held[id]
         for id in self._in_order(withheld.missed):
             entity, seq = withheld.missed[id]
+            is_there = self._plan.item(entity, id) is not None
+            if withheld.audience.tabs and is_there and id == new and entity is LINK:
+                # To have a link twice is the end of a page, and one that stands still has not
+                # gone through the answer yet. It ignores the update of what it lacks.
+                self._publish(entity, id, self._plan.upsert(entity, id)[1:], withheld.audience)
+                self._new.put(id, withheld)
             # Those who were only told late have been told of a delete at once.
-            if withheld.audience.tabs or self._plan.item(entity, id) is not None:
+            elif withheld.audience.tabs or is_there:
                 self._tell(entity, id, seq, withheld.audience)
+
+    def _tell_new(self, id: int, withheld: _Withheld) -> None:
+        """Tell a link as new, or as gone."""
+        self._publish(LINK, id, self._plan.upsert(LINK, id)[:1], withheld.audience)
 
     # What was told while a page was adding.
 

@@ -596,6 +596,30 @@ def test_a_new_row_that_was_changed_meanwhile_is_told_as_it_is(play) -> None:
     play(scene)
 
 
+def test_an_own_new_link_is_told_as_new_only_to_who_cannot_stand_still_any_more(play) -> None:
+    async def scene(stage: Stage) -> None:
+        own = stage.listen("mine", "eve")
+        link = await stage.link(MINE, await stage.task(THEIRS), await stage.task(THEIRS))
+        await asyncio.sleep(ARRIVED + SHORT)
+        assert told_again(own, link) == ["update-link"]
+        await asyncio.sleep(STOOD_STILL)
+        assert told_again(own, link) == ["update-link", "add-link"]
+
+    play(scene)
+
+
+def test_an_own_new_link_that_is_gone_is_not_told_as_new(play) -> None:
+    async def scene(stage: Stage) -> None:
+        own = stage.listen("mine", "eve")
+        link = await stage.link(MINE, await stage.task(THEIRS), await stage.task(THEIRS))
+        await asyncio.sleep(ARRIVED + SHORT)
+        await stage.delete(THEIRS, link, "link")
+        await asyncio.sleep(STOOD_STILL)
+        assert "add-link" not in told_again(own, link)
+
+    play(scene)
+
+
 def test_an_own_new_row_that_was_corrected_is_told_as_it_is(play) -> None:
     async def scene(stage: Stage) -> None:
         own = stage.listen("mine", "eve")
