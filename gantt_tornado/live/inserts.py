@@ -44,7 +44,7 @@ UNDER_WAY: Final = 2.0
 LATE: Final = 0.3
 #: Seconds from there to telling it once more, for a page that stood still meanwhile.
 STOOD_STILL: Final = 4.0
-#: Seconds in which a page that lost its socket has another.
+#: Seconds in which a page that lost its socket has another, and has sent something again.
 RETURNED: Final = 60.0
 #: New tasks told lately that are remembered; pages that miss the oldest are replayed more.
 MOST_TOLD: Final = 10_000
@@ -369,12 +369,14 @@ class Inserts:
             return
         refused = page in self._refused
         since = adding.told_again if refused and adding.was_refused else adding.since
+        long_ago = min(adding.since, self._now() - RETURNED)
         told = {
             id: each.seq
             for id, each in self._told.items()
-            # A refused row that its user deletes is no more heard of, and what was put off for
-            # its sake is added then as it was: once more, where it is not so any more.
-            if each.at >= (since if self._is_as(id, each.seq) else adding.since)
+            # A refused row that its user deletes is no more heard of, nor is an answer at which
+            # the page throws. What was put off for their sake is added after any later one as
+            # it was: once more, where it is not so any more.
+            if each.at >= (since if self._is_as(id, each.seq) else long_ago)
             and not (each.page == page and self._is_as(id, each.seq))
         }
         roots = [*told]
@@ -415,7 +417,7 @@ class Inserts:
             self._hub.retell(page, TASK.channel, lambda: self._noting(snapshot))
 
     def _is_withheld(self, id: int, page: str) -> bool:
-        audience = self._without(TASK, id)
+        audience = self._without(TASK, id, is_again=True)
         return audience is not None and page in audience.tabs
 
     def _noting(self, snapshot: Snapshot) -> Iterator[list[bytes]]:

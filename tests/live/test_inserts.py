@@ -620,6 +620,24 @@ def test_an_own_new_link_that_is_gone_is_not_told_as_new(play) -> None:
     play(scene)
 
 
+def test_what_may_be_put_off_since_an_older_row_is_told_as_gone(play) -> None:
+    """The page threw at the answer to that one, and has not come to rest since."""
+
+    async def scene(stage: Stage) -> None:
+        own = stage.listen("mine", "eve")
+        theirs = await stage.task(THEIRS)
+        await stage.task(MINE)
+        await asyncio.sleep(LONG)
+        await stage.delete(THEIRS, theirs)
+        await asyncio.sleep(2 * LONG)
+        await stage.task(MINE)
+        own.clear()
+        await asyncio.sleep(ARRIVED + SHORT)
+        assert told_again(own, theirs) == ["delete-task"]
+
+    play(scene)
+
+
 def test_an_own_new_row_that_was_corrected_is_told_as_it_is(play) -> None:
     async def scene(stage: Stage) -> None:
         own = stage.listen("mine", "eve")
