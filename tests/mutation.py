@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ast
-import os
-import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +18,12 @@ from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator
 
 ROOT = Path(__file__).parent.parent
-COPIED: Final = ("gantt_tornado", "tests", "config", "static", "examples", "bench", "docs")
+#: The modules whose mutants `make test-long` makes.
+CORE: Final = (
+    *("journal", "items", "plan", "hub", "inserts", "resend", "writer", "positions", "project"),
+    *("socket", "socket_writer", "merge", "entities", "dates", "marks", "endpoints"),
+    *("continuity", "backend"),
+)
 
 #: cosmic-ray has each operator replaced by each other: most of those mutants fail at once,
 #: or differ in nothing, as ``is`` from ``==`` with None.
@@ -101,27 +102,16 @@ class Mutant:
     operator: str
     occurrence: int
     row: int
+    #: The last of the lines that it changes.
+    last_row: int
     line: str
     #: Which of the operator's changes to such lines it is.
     turn: int
 
-    @property
-    def rank(self) -> str:
-        """Chooses a sample that stays as it is when other lines change."""
-        return sha256(f"{self.operator} {self.line} {self.turn}".encode()).hexdigest()
-
-    @property
+    @cached_property
     def code(self) -> str:
         code: str = mutate_code(_source(self.module), OPERATORS[self.operator], self.occurrence)
         return code
-
-    def differs(self) -> bool:
-        """Whether it is a module, and another than the one that it was made of."""
-        try:
-            mutated = ast.parse(self.code)
-        except SyntaxError:
-            return False
-        return ast.dump(mutated) != ast.dump(ast.parse(_source(self.module)))
 
     def __str__(self) -> str:
         before, after = _source(self.module).splitlines(), self.code.splitlines()
@@ -146,18 +136,29 @@ def mutants(module: str) -> list[Mutant]:
             line = lines[start[0] - 1].strip()
             turns[line] += 1
             if not any(first <= start and end <= last for first, last in exempt):
-                found.append(Mutant(module, name, occurrence, start[0], line, turns[line]))
+                rows = (start[0], end[0])
+                found.append(Mutant(module, name, occurrence, *rows, line, turns[line]))
     return found
 
 
-def sample(module: str, size: int) -> list[Mutant]:
-    """Some of a module's mutants, and the same for as long as their lines are."""
-    ranked = sorted(mutants(module), key=lambda each: each.rank)
-    return list(islice((each for each in ranked if each.differs()), size))
+def ranked(module: str, seed: str = "") -> list[Mutant]:
+    """A module's mutants in an order by chance, in which the change of a line moves no other."""
+
+    def rank(mutant: Mutant) -> str:
+        text = f"{seed}{mutant.operator} {mutant.line} {mutant.turn}"
+        return sha256(text.encode()).hexdigest()
+
+    return sorted(mutants(module), key=rank)
+
+
+def path_of(module: str) -> Path:
+    """Where a module is, in whichever folder."""
+    (path,) = (ROOT / "gantt_tornado").rglob(f"{module}.py")
+    return path
 
 
 def _source(module: str) -> str:
-    return (ROOT / "gantt_tornado" / f"{module}.py").read_text()
+    return path_of(module).read_text()
 
 
 def _exempt(module: ast.Module) -> Iterator[Span]:
@@ -195,47 +196,3 @@ def _is_call(node: Any) -> bool:
 
 def _calls(trailer: Any) -> bool:
     return trailer.type == "trailer" and trailer.children[0].value == "("
-
-
-class Copy:
-    """A copy of the tree, in which a module is replaced by its mutants and the tests are run."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        ignored = shutil.ignore_patterns("__pycache__")
-        for name in COPIED:
-            shutil.copytree(ROOT / name, directory / name, ignore=ignored)
-        for path in ROOT.iterdir():
-            if path.is_file():
-                shutil.copy(path, directory)
-
-    def survives(self, mutant: Mutant, tests: list[str], patience: float) -> bool:
-        """Whether no test notices a mutant."""
-        path = self._directory / "gantt_tornado" / f"{mutant.module}.py"
-        intact = path.read_text()
-        path.write_text(mutant.code)
-        try:
-            return self.passes(tests, patience)
-        finally:
-            path.write_text(intact)
-
-    def passes(self, tests: list[str], patience: float) -> bool:
-        command = [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider"]
-        # A file of bytecode can be as old and as long as another mutant.
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(self._directory),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        try:
-            run = subprocess.run(
-                [*command, *tests],
-                cwd=self._directory,
-                env=environment,
-                timeout=patience,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired:
-            return False
-        return run.returncode == 0

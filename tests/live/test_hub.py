@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -467,6 +468,17 @@ def test_a_replay_is_one_write(plan: Driven) -> None:
     assert len(page.writes) == 1
 
 
+@pytest.mark.parametrize("more, frames", [(0, [2, 2, 2, 1]), (1, [3, 3, 1])])
+def test_a_slice_of_a_replay_ends_where_it_is_long_enough(
+    monkeypatch: pytest.MonkeyPatch, more: int, frames: list[int]
+) -> None:
+    size = len(encode_event("tasks", b"1").frame)
+    monkeypatch.setattr(hub_module, "REPLAYED_AT_ONCE", 2 * size + more)
+    missed: Any = [SimpleNamespace(values=lambda: [b"1"])] * 7
+    slices = [len(each) // size for each in hub_module.sliced("tasks", missed)]
+    assert slices == frames
+
+
 def test_what_was_replayed_is_not_told_again_from_the_window(plan: Driven) -> None:
     async def scene() -> None:
         old, new = Page(), Page(since=0)
@@ -849,6 +861,24 @@ def test_a_replay_is_drawn_after_some_seconds(
         assert not hub.replayed(task)
         hub.subscribe(Page(task - 1), "tasks")
         assert hub.replayed(task)
+
+    run(scene())
+
+
+def test_of_two_replays_the_shorter_counts_when_the_longer_is_drawn(
+    plan: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        a, b, c = plan.task(), plan.task(), plan.task()
+        now = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: now)
+        hub = reconnects(plan, 0)
+        monkeypatch.setattr(loop, "time", lambda: now + 2)
+        hub.subscribe(Page(b), "tasks")
+        hub.subscribe(Page(a), "tasks")
+        monkeypatch.setattr(loop, "time", lambda: now + hub_module.DRAWN + 1)
+        assert [hub.replayed(seq) for seq in (a, b, c)] == [False, True, True]
 
     run(scene())
 

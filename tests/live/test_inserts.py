@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from gantt_tornado import Backend, Config
+from gantt_tornado.backend import BatchRow
 from gantt_tornado.errors import GanttError
 from gantt_tornado.live import hub as hub_module
 from gantt_tornado.live import inserts as inserts_module
@@ -38,11 +39,13 @@ class Socket:
         self.reloads = False
         self.told: list[tuple[str, int]] = []
         self.items: list[dict[str, Any]] = []
+        self.asked: list[int] = []
 
     def known(self, channel: str) -> int | None:
         return self.since
 
-    def ask(self, seq: int) -> None: ...
+    def ask(self, seq: int) -> None:
+        self.asked.append(seq)
 
     def send(self, frames: bytes) -> None:
         while frames:
@@ -320,6 +323,33 @@ def test_a_link_that_is_gone_by_then_is_not_told_late(play) -> None:
         await stage.delete(THEIRS, link, "link")
         await asyncio.sleep(LATE + 0.1)
         assert ("add-link", link) not in own.told
+
+    play(scene)
+
+
+def test_a_page_is_asked_for_the_change_of_which_it_was_told_last(play) -> None:
+    async def scene(stage: Stage) -> None:
+        his = stage.listen("his", "carl")
+        a = await stage.task(MINE)
+        await asyncio.sleep(SHORT)
+        stage.backend.default.hub.ask()
+        assert his.asked[-1] == a
+
+    play(scene)
+
+
+@pytest.mark.parametrize("seconds, told", [(ARRIVED - 0.1, False), (ARRIVED + 0.1, True)])
+def test_a_new_link_whose_end_was_deleted_is_told_as_deleted_when_the_answer_has_arrived(
+    play, seconds, told
+) -> None:
+    async def scene(stage: Stage) -> None:
+        a, b = await stage.task(THEIRS), await stage.task(THEIRS)
+        await stage.delete(THEIRS, b)
+        await asyncio.sleep(LONG)
+        own = stage.listen("mine", "eve")
+        link = await stage.link(MINE, a, b)
+        await asyncio.sleep(seconds)
+        assert own.told == [("delete-link", link)] * told
 
     play(scene)
 
@@ -762,6 +792,18 @@ def test_what_is_gone_is_told_a_page_with_a_refused_row_whenever_it_rests(play) 
     play(scene)
 
 
+def test_a_row_whose_writer_hung_up_is_not_refused(play) -> None:
+    async def scene(stage: Stage) -> None:
+        known = await stage.task(THEIRS)
+        put = asyncio.create_task(stage.put(MINE, known, text="Fill"))
+        await asyncio.sleep(0)
+        put.cancel()
+        await asyncio.wait([put])
+        assert put.cancelled() and not stage.backend.default._inserts._refused
+
+    play(scene)
+
+
 def test_a_refused_row_that_is_deleted_counts_as_saved(play) -> None:
     async def scene(stage: Stage) -> None:
         known = await stage.task(THEIRS)
@@ -781,6 +823,18 @@ def test_a_refused_post_counts_until_one_is_accepted(play) -> None:
         known = await stage.task(MINE)
         assert stage.backend.default._inserts._refused
         await stage.put(MINE, known, text="Fill")
+        assert stage.backend.default._inserts._refused
+        await stage.task(MINE)
+        assert not stage.backend.default._inserts._refused
+
+    play(scene)
+
+
+def test_a_refused_row_of_a_batch_counts_until_one_is_accepted(play) -> None:
+    async def scene(stage: Stage) -> None:
+        # As the client names a row that has no id yet.
+        write = BatchRow("inserted", "1700000000001", {"text": "Dig", **DATES, "parent": 99})
+        await stage.ask(stage.backend.batch("task", [write], author=MINE))
         assert stage.backend.default._inserts._refused
         await stage.task(MINE)
         assert not stage.backend.default._inserts._refused
@@ -858,5 +912,19 @@ def test_refused_rows_are_remembered_within_bounds(play, monkeypatch) -> None:
             "c": 3,
             "d": 3,
         }
+
+    play(scene)
+
+
+def test_of_the_pages_that_were_refused_those_that_were_not_for_longest_are_forgotten(
+    play, monkeypatch
+) -> None:
+    monkeypatch.setattr(inserts_module, "MOST_PAGES", 2)
+
+    async def scene(stage: Stage) -> None:
+        known = await stage.task(THEIRS)
+        for page in "abac":
+            await stage.refused(Author("eve", page), known)
+        assert list(stage.backend.default._inserts._refused) == ["a", "c"]
 
     play(scene)

@@ -411,6 +411,12 @@ def test_after_upkeep_a_restart_replays_the_same(plan: Driven) -> None:
         assert replayed(plan.plan, "tasks", since) == replayed(stored, "tasks", since)
 
 
+def test_when_an_item_was_touched_is_forgotten_with_its_change(plan: Driven) -> None:
+    task = plan.task()
+    plan.prune(0)
+    assert plan.plan.touched(task) == 0
+
+
 def test_a_journal_that_forgot_all_still_knows_that_nothing_happened(plan: Driven) -> None:
     plan.task()
     plan.prune(0)

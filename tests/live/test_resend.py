@@ -180,6 +180,14 @@ def test_it_is_remembered_for_a_while(seconds: float, known: list[int]) -> None:
     assert former.of(1, now=seconds) == known
 
 
+@pytest.mark.parametrize("parent", [1, 2])
+def test_what_is_noted_later_does_not_end_it_early(parent: int) -> None:
+    former = FormerParents()
+    former.left(7, 1, now=0)
+    former.left(8, parent, now=REMEMBERED)
+    assert 7 in former.of(1, now=REMEMBERED)
+
+
 def test_one_that_left_again_is_remembered_from_then() -> None:
     former = FormerParents()
     former.left(7, 1, now=0)

@@ -155,6 +155,13 @@ def test_half_a_unit_is_rounded_up_as_the_client_does() -> None:
     assert Calendar().duration("2026-03-02 00:00:00", "2026-03-04 11:59:00") == 2
 
 
+@pytest.mark.parametrize("format, days", [(MINUTES, 2), (ISO, 1)])
+def test_today_is_the_day_of_the_zone_but_in_the_iso_form(format: str, days: int) -> None:
+    # 25 hours apart, so that it is never the same day in both.
+    zones = ("Pacific/Kiritimati", "Pacific/Pago_Pago")
+    assert len({Calendar(format, zone=zone).today() for zone in zones}) == days
+
+
 def test_today_is_a_midnight() -> None:
     assert Calendar(zone="Europe/Berlin").today().endswith(" 00:00:00")
 

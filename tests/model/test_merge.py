@@ -71,6 +71,10 @@ def test_a_difference_holds_what_came_and_what_went() -> None:
     assert merge.diff({"a": 1}, {"b": 2}) == {"a": [1, None], "b": [None, 2]}
 
 
+def test_equal_values_are_no_difference() -> None:
+    assert merge.diff({"a": [1]}, {"a": [1]}) == {}
+
+
 def test_one_and_true_are_a_difference() -> None:
     assert merge.diff({"a": 1}, {"a": True}) == {"a": [1, True]}
 

@@ -686,6 +686,16 @@ def test_a_new_parent_survives_an_edit_by_somebody_who_has_not_seen_it(plan: Dri
     assert plan.branch(a) == [sent["id"]]
 
 
+def test_what_a_page_wrote_without_a_revision_is_not_on_its_screen_at_the_first(
+    plan: Driven,
+) -> None:
+    sent = value(plan.insert("task", {**DATES, "a": 1, "b": 1}, BOB))
+    assert sent["_rev"] == 1
+    plan.update("task", 1, {"a": 2}, ALICE)
+    item = value(plan.update("task", 1, {**sent, "b": 2}, ALICE))
+    assert (item["a"], item["b"]) == (2, 2)
+
+
 def test_what_is_no_revision_of_the_item_is_nothing_to_save_from(plan: Driven) -> None:
     first, second = plan.task(), plan.task()
     plan.update("task", first, {"text": "Fill"})
@@ -1240,6 +1250,20 @@ def test_following_many_links_counts_as_rows(plan: Driven) -> None:
     plan.store.begin(2)
     with pytest.raises(TooLarge):
         plan.link(last, first)
+
+
+def test_following_many_links_when_some_come_back_counts_as_rows(plan: Driven) -> None:
+    ids = [plan.task() for _ in range(LOOKED_AT * 3)]
+    pairs = list(itertools.pairwise([*ids, ids[0]]))
+    for source, target in pairs[:-2] + pairs[-1:]:
+        plan.link(source, target)
+    root = plan.delete("task", ids[0]).changes[-1].seq
+    plan.link(*pairs[-2])
+    plan.store.begin(4)
+    with pytest.raises(TooLarge):
+        plan.undo(root)
+    plan.store.begin(20)
+    assert len(plan.undo(root).changes) == 2
 
 
 def test_reading_many_changes_counts_as_rows(plan: Driven) -> None:

@@ -424,10 +424,22 @@ def test_a_plan_with_a_damaged_line_is_read(plan: Driven, damage: dict[str, str]
     assert plan.store.journal.latest(DEFAULT_PROJECT, 1000) is not None
 
 
-def test_a_task_under_one_that_was_deleted_by_a_damaged_line_is_taken(plan: Driven) -> None:
-    top = plan.task()
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"fields": '{"parent": [{}, null], "sortorder": ["a0", null]}'},
+        {"fields": "{"},
+        {"action": "update", "fields": '{"text": ["Dig", "Fill"]}'},
+    ],
+    ids=str,
+)
+def test_a_task_under_one_that_was_deleted_by_a_damaged_line_comes_to_the_top(
+    plan: Driven, damage: dict[str, str]
+) -> None:
+    top = plan.task(parent=plan.task())
+    plan.update("task", top, {"parent": 0})
     (deleted,) = plan.delete("task", top).changes
-    damage_line(plan, deleted.seq, {"fields": '{"parent": [{}, null], "sortorder": ["a0", null]}'})
+    damage_line(plan, deleted.seq, damage)
     assert plan.item("task", plan.task(parent=top))["parent"] == 0
 
 

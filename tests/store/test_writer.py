@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
+from peewee import OperationalError
 
 from gantt_tornado.errors import Conflict, StartError, Unavailable
 from gantt_tornado.store import writer as writer_module
@@ -325,6 +326,39 @@ def test_only_who_fails_after_it_wrote_costs_savepoints() -> None:
     asyncio.run(scene())
 
 
+def test_a_commit_that_fails_lets_every_job_of_its_batch_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        async with started() as w:
+            release = await w.hold()
+            jobs = [w.writer.submit(w.add(n)) for n in range(2)]
+            monkeypatch.setattr(w.database, "check_files", fail(OperationalError("full")))
+            release.set()
+            results = await asyncio.gather(*jobs, return_exceptions=True)
+            assert [type(each) for each in results] == [Unavailable] * 2
+
+    asyncio.run(scene())
+
+
+def test_where_the_store_ends_the_transaction_no_job_of_the_batch_is_stored() -> None:
+    async def scene() -> None:
+        async with started() as w:
+
+            def end() -> None:
+                w.database.execute("ROLLBACK")
+                raise OperationalError("full")
+
+            release = await w.hold()
+            jobs = [w.writer.submit(job) for job in (w.add(1), end, w.add(2))]
+            release.set()
+            results = await asyncio.gather(*jobs, return_exceptions=True)
+            assert [type(each) for each in results] == [Unavailable] * 3
+            assert await w.writer.submit(w.stored) == []
+
+    asyncio.run(scene())
+
+
 def test_an_error_of_our_sql_is_not_called_a_full_disk() -> None:
     async def scene() -> None:
         async with started() as w:
@@ -417,10 +451,17 @@ def test_each_hears_of_their_own_jobs_alone() -> None:
 # In steps.
 
 
-def test_between_the_steps_of_a_long_delivery_others_have_the_loop(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "seconds, order",
+    [
+        (0, ["committed", "others"] * 2 + ["answered", "others"] * 2),
+        (60, ["committed"] * 2 + ["others"] * 2 + ["answered"] * 2 + ["others"] * 2),
+    ],
+)
+def test_others_have_the_loop_between_two_steps_where_a_turn_has_been_long(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, order: list[str]
 ) -> None:
-    monkeypatch.setattr(writer_module, "LONGEST_TURN", 0)
+    monkeypatch.setattr(writer_module, "LONGEST_TURN", seconds)
 
     async def scene() -> None:
         done: list[str] = []
@@ -440,7 +481,7 @@ def test_between_the_steps_of_a_long_delivery_others_have_the_loop(
         await writer.start(lambda: None)
         await writer.submit(lambda: 1, on_commit)
         await writer.close()
-        assert done == ["committed", "others"] * 2 + ["answered", "others"] * 2
+        assert done == order
 
     asyncio.run(scene())
 
@@ -519,6 +560,16 @@ def test_a_preparation_that_fails_is_told_to_whoever_starts() -> None:
         written = Written()
         with pytest.raises(RuntimeError):
             await written.writer.start(fail(RuntimeError("x")))
+        await written.writer.close()
+
+    asyncio.run(scene())
+
+
+def test_a_database_that_does_not_hold_what_we_wrote_is_told_to_whoever_starts() -> None:
+    async def scene() -> None:
+        written = Written()
+        with pytest.raises(StartError, match="cannot read the database: x"):
+            await written.writer.start(fail(ValueError("x")))
         await written.writer.close()
 
     asyncio.run(scene())

@@ -1175,12 +1175,36 @@ class TestResend:
         again = [(await awaited(socket, "add-task"))["task"]["id"] for _ in "bc"]
         assert again == [b, c]
 
+    async def test_a_refused_move_below_a_row_that_is_there_repeats_that_row_alone(
+        self, gantt, listen
+    ):
+        a, c, d = await tasks(gantt, "a", "c", "d")
+        (b,) = await tasks(gantt, "b", parent=a)
+        socket = await listen("tasks")
+        await gantt.put(f"/data/task/{b}", {"parent": 0})
+        assert (await awaited(socket, "add-task"))["task"]["id"] == b
+        for id in (c, d):
+            await gantt.put(f"/data/task/{id}", {"parent": a, "progress": 7})
+        again = [(await awaited(socket, "add-task"))["task"]["id"] for _ in "cd"]
+        assert again == [c, d]
+
 
 class TestReplay:
     async def test_a_page_that_has_all_is_told_nothing(self, gantt, listen):
         await tasks(gantt, "a")
         socket = await listen(since=(await gantt.get()).json["seq"])
         await socket.quiet()
+
+    async def test_a_page_waits_for_its_turn_to_be_told(self, backend, gantt, listen):
+        await tasks(gantt, "a")
+        socket = await listen("ours", since=0)
+        for _ in range(AT_ONCE):
+            await backend.door.acquire()
+        await socket.send({"action": "subscribe", "name": "tasks"})
+        await until(lambda: backend.door._waiters)
+        for _ in range(AT_ONCE):
+            backend.door.release()
+        assert (await socket.value())["type"] == "add-task"
 
     async def test_a_page_that_does_not_ask_is_told_nothing(self, gantt, listen):
         await tasks(gantt, "a")
@@ -1343,10 +1367,27 @@ class TestReplay:
         (handler,) = backend.default.connections
         handler.ask(1)
         await first.subscribe("tasks")
+        # The same question is not put again.
+        handler.ask(1)
         handler.on_pong(str(backend.default.plan.position(1)).encode())
         await first.close()
         again = await listen("tasks", since=0, handshake=False)
         assert (await again.value("add-task"))["task"]["id"] == a
+
+    @pytest.mark.parametrize("questions, told", [(2, 2), (3, 1)])
+    async def test_a_pong_to_the_last_question_but_one_still_counts(
+        self, backend, gantt, listen, questions, told
+    ):
+        await tasks(gantt, "a", "b", "c")
+        await gantt.get(f"/api/v1?since={backend.default.plan.position(0)}")
+        first = await listen("tasks", since=0, handshake=False)
+        (handler,) = backend.default.connections
+        for seq in range(1, questions + 1):
+            handler.ask(seq)
+        handler.on_pong(str(backend.default.plan.position(1)).encode())
+        await first.close()
+        again = await listen("tasks", since=0, handshake=False)
+        assert (await again.value("add-task"))["task"]["id"] == told
 
     async def test_a_pong_says_nothing_of_a_channel_that_was_left_before_the_question(
         self, backend, gantt, listen

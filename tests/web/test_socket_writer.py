@@ -128,6 +128,7 @@ class TestEnd:
         line.outlet.replay(iter((b"frame",)))
         line.stream.write(b"goodbye")
         assert await line.had(7) == b"goodbye"
+        assert not line.outlet.is_replaying
 
     async def test_what_waits_at_the_end_still_goes_out(self, line):
         line.outlet.send(MUCH)
