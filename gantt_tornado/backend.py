@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Self, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, Self
 
 from gantt_tornado.accounts import Tokens
 from gantt_tornado.config import Config
 from gantt_tornado.errors import (
+    StartError,
     Unavailable,
 )
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.live.touches import TOGETHER
+from gantt_tornado.model import protocol
 from gantt_tornado.model.entities import (
     DEFAULT_PROJECT,
     Entity,
@@ -26,17 +29,19 @@ from gantt_tornado.model.user import User
 from gantt_tornado.project import Project
 from gantt_tornado.store import demo
 from gantt_tornado.store.continuity import Continuity
-from gantt_tornado.store.database import Database
-from gantt_tornado.store.items import Store
+from gantt_tornado.store.database import Connection, Database
+from gantt_tornado.store.items import Damaged, Store
 from gantt_tornado.store.text_conversion import convert
-from gantt_tornado.store.writer import Writer
+from gantt_tornado.store.writer import UNREADABLE, Writer
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 #: Told who asks (a ``tornado.web.RequestHandler``), says which user that is.
 Authenticate = Callable[[Any], User | Awaitable[User | None] | None]
+#: The project that is served at the root.
+DEFAULT: Final = "default"
+#: Plans that are read at a time.
+READERS: Final = 2
 #: Seconds between two looks at the journal's length.
 PRUNE_EVERY: Final = 60.0
 #: Seconds between two questions to every page how far it got.
@@ -78,8 +83,11 @@ class Backend:
         #: The last position that is being noted.
         self._noting: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._readers = ThreadPoolExecutor(READERS, "gantt-reader")
+        # Those that are used, or that an application has something to do with.
+        self._projects: dict[str, Project] = {}
         #: The project that is served at the root.
-        self.default = Project(self.config, self._writer)
+        self.default = self.project(DEFAULT)
         # What it can do, for those who have no other.
         self.insert = self.default.insert
         self.update = self.default.update
@@ -108,10 +116,15 @@ class Backend:
         Raises:
             StartError: the database cannot be used; the text says why in one line.
         """
-        self._store, plan, latest = await self._writer.start(self._open)
-        self.default.open(self._store, plan, latest)
+        await self._writer.start(self._prepare)
+        try:
+            # It stays in memory.
+            await self.default.__aenter__()
+        except UNREADABLE as error:
+            await self._close()
+            raise StartError(f"cannot read the database: {error}") from error
         await self._note_position()
-        loops = (self._prune, self._ask, self._note_positions)
+        loops = (self._prune, self._ask, self._note_positions, self._forget_idle)
         self._tasks = [asyncio.create_task(run()) for run in loops]
 
     async def close(self) -> None:
@@ -119,26 +132,77 @@ class Backend:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.default.stop()
-        await self._writer.close()
+        projects = list(self._projects.values())
+        await asyncio.gather(*[project.stop() for project in projects])
+        await self._close()
         if self._tasks:
             await self._note_position()
-        await self.default.close()
+        for project in projects:
+            await project.close(protocol.GOING_AWAY, "The server is shutting down")
 
-    def _open(self) -> tuple[Store, Plan, list[tuple[Entity, int]]]:
-        """On the writer's thread: what the loop starts with."""
-        calendar, markup = self.config.calendar, self.config.html == "clean"
+    async def _close(self) -> None:
+        await self._writer.close()
+        self._readers.shutdown(wait=False)
+
+    # Projects.
+
+    def project(self, name: str = DEFAULT) -> Project:
+        """A project by its name, whether there is one or not: whoever uses it is told."""
+        project = self._projects.get(name)
+        if project is None:
+            read = partial(self._read, name)
+            project = self._projects[name] = Project(name, self.config, self._writer, read)
+        return project
+
+    def _prepare(self) -> None:
+        """On the writer's thread: what has to be done before any project is read."""
         with self._database.peewee.atomic("IMMEDIATE"):
             convert(self._database, self.config.html)
-            self._continuity.check(self._database)
-        store = Store(self._database, calendar, markup=markup)
-        with self._database.peewee.atomic("IMMEDIATE"):
-            store.mend()
+
+    async def _read(self, name: str) -> tuple[Store, Plan, list[tuple[Entity, int]]]:
+        """What a project begins with. Nobody writes to it meanwhile."""
+        begin = partial(self._begin, name)
+        store, latest = await self._writer.submit(begin)
+        plan, damaged = await self._read_plan(store)
+        if damaged:
+            await self._writer.submit(lambda: store.mend(damaged))
+            plan, _ = await self._read_plan(store)
+        return store, plan, latest
+
+    def _begin(self, name: str) -> tuple[Store, list[tuple[Entity, int]]]:
+        """On the writer's thread."""
+        self._continuity.check(self._database)
+        store = self._store_on(self._database)
         latest = store.journal.latest(DEFAULT_PROJECT, int(1000 * 2 * TOGETHER))
-        if self.config.demo and store.journal.seq() == 0:
-            with self._database.peewee.atomic("IMMEDIATE"):
-                demo.plant(store, calendar)
-        return store, Plan.of(store.read()), latest
+        if self.config.demo and name == DEFAULT and store.journal.seq() == 0:
+            demo.plant(store, self.config.calendar)
+        return store, latest
+
+    def _store_on(self, connection: Connection) -> Store:
+        return Store(connection, self.config.calendar, markup=self.config.html == "clean")
+
+    async def _read_plan(self, store: Store) -> tuple[Plan, list[Damaged]]:
+        """The plan, and what is damaged in its rows, which has to be mended first."""
+        if self._database.is_in_memory:
+            return await self._writer.submit(lambda: _plan_and_damage(store))
+        # On a thread of its own: other projects are written to meanwhile.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read_snapshot)
+
+    def _read_snapshot(self) -> tuple[Plan, list[Damaged]]:
+        snapshot = self._database.snapshot()
+        try:
+            return _plan_and_damage(self._store_on(snapshot))
+        finally:
+            snapshot.close()
+
+    async def _forget_idle(self) -> None:
+        """Have the projects in memory that somebody looks at."""
+        while True:
+            await asyncio.sleep(self.config.project_idle / 4)
+            for project in self._projects.values():
+                if project.is_open and project.is_idle(self.config.project_idle):
+                    project.forget()
 
     async def _prune(self) -> None:
         """Keep the journal within its limits, a little at a time."""
@@ -155,31 +219,20 @@ class Backend:
                 await asyncio.sleep(PRUNE_EVERY)
 
     async def _prune_once(self) -> bool:
-        """Forget a few changes. Returns whether more must go at once."""
-        horizon, more = await self._writer.submit(self._prune_some)
-        if horizon > self.default.plan.horizon:
-            self.default.plan.forget(horizon)
-        return more
+        """Forget a few changes of each project. Returns whether more must go at once."""
+        return await self.default.prune()
 
-    def _prune_some(self) -> tuple[int, bool]:
-        """On the writer's thread: the last change that is forgotten, and whether there is
-        more to do at once."""
-        journal, config = self._store.journal, self.config
-        if journal.learn():
-            return journal.horizon(), True
-        longest = config.journal_days * 24 * 60 * 60 * 1000
-        clock = int(time.time() * 1000)
-        journal.prune(clock, int(longest), config.journal_changes)
-        horizon = journal.horizon()
-        # Over the limit something always goes.
-        return horizon, journal.seq() - horizon > config.journal_changes
+    @property
+    def _open_projects(self) -> list[Project]:
+        return [project for project in self._projects.values() if project.is_open]
 
     async def _ask(self) -> None:
         """Learn how far each page got, for the day it comes back."""
         while True:
             await asyncio.sleep(ASK_EVERY)
             try:
-                self.default.hub.ask()
+                for project in self._open_projects:
+                    project.hub.ask()
             except Exception:
                 log.exception("the pages could not be asked how far they got")
 
@@ -197,3 +250,8 @@ class Backend:
         loop = asyncio.get_running_loop()
         self._noting = loop.run_in_executor(None, self._continuity.note, position)
         await asyncio.shield(self._noting)
+
+
+def _plan_and_damage(store: Store) -> tuple[Plan, list[Damaged]]:
+    damaged = store.damaged()
+    return (Plan() if damaged else Plan.of(store.read())), damaged

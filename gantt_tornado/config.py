@@ -97,6 +97,8 @@ class Config(BaseModel):
     idle_timeout: float = Field(default=75, gt=0)
     body_timeout: float = Field(default=60, gt=0)
 
+    project_idle: float = Field(default=300, ge=10)
+
     journal_days: float = Field(default=30, gt=0)
     journal_changes: int = Field(default=1_000_000, ge=0)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import orjson
 
@@ -77,25 +78,38 @@ class Connection(Listener, Protocol):
     def close(self, code: int | None = None, reason: str | None = None) -> None: ...
 
 
+#: What a project begins with: its rows, the plan in memory, and the items that were changed in
+#: the last seconds.
+Read = Callable[[], Awaitable[tuple[Store, Plan, list[tuple[Entity, int]]]]]
+
+
 class Project:
     """One plan with everybody who looks at it.
 
-    Made by :class:`~gantt_tornado.backend.Backend`. All methods belong on the loop that ran
-    its ``start()``.
+    :meth:`gantt_tornado.backend.Backend.project` gives it. It is read from the database when it
+    is first used, and forgotten some time after it was used last; ``async with project:`` keeps
+    it in memory meanwhile, for :meth:`load` and :meth:`item`, which do not wait. Callbacks,
+    services and guards stay. All methods belong on the loop that ran the backend's ``start()``.
 
     Args:
+        name: what stands in addresses.
         config: the settings of the server.
         writer: where the plan is written.
+        read: reads it; raises NotFound where there is no such project.
     """
 
-    def __init__(self, config: Config, writer: Writer) -> None:
+    def __init__(self, name: str, config: Config, writer: Writer, read: Read) -> None:
+        self.name: Final = name
         self.services = Services()
-        self.positions = Positions()
         self.connections: set[Connection] = set()
         self._calendar = config.calendar
         self._markup = config.html == "clean"
         self._max_rows = config.max_rows_a_write
+        # Limits of the journal: milliseconds, and changes.
+        self._longest = int(config.journal_days * 24 * 60 * 60 * 1000)
+        self._most_changes = config.journal_changes
         self._writer = writer
+        self._read_plan = read
         self._on_commit = OnCommit(self._committed, self._answered)
         self._callbacks = Callbacks()
         self._presence: asyncio.TimerHandle | None = None
@@ -103,27 +117,66 @@ class Project:
         self._untold: deque[list[Event]] = deque()
         #: While the plan is read again.
         self._rereading: asyncio.Task[None] | None = None
-        self._serve(Plan())
+        self._opening: asyncio.Task[None] | None = None
+        # Those who need it in memory, and when there were any last.
+        self._users = 0
+        self._used = 0.0
+        #: Whether it is in memory.
+        self.is_open = False
         self._store: Store
+        self._serve(Plan())
 
-    def open(self, store: Store, plan: Plan, latest: Iterable[tuple[Entity, int]]) -> None:
-        """Serve a plan from now on.
+    async def __aenter__(self) -> Self:
+        self._users += 1
+        if not self.is_open:
+            try:
+                await self._opened()
+            except BaseException:
+                self._users -= 1
+                raise
+        return self
 
-        Args:
-            latest: the items that were changed in the last seconds.
-        """
-        self._store = store
-        self._serve(plan)
-        # What the server before this one had still to repeat. Who comes later than that
-        # repetition has no answer of that server under way any more.
-        for entity, id in latest:
-            self._resend.touch(entity, id, "", disputed=True)
+    async def __aexit__(self, *_error: object) -> None:
+        self._users -= 1
+        self._used = time.monotonic()
+
+    def is_idle(self, seconds: float) -> bool:
+        """Whether nobody has used it for so long."""
+        if self._users or self.connections or self._untold or self._rereading or self._opening:
+            return False
+        return time.monotonic() - self._used > seconds
+
+    async def _opened(self) -> None:
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        # One who gives up must not end it for the others.
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        try:
+            self._store, plan, latest = await self._read_plan()
+            self._serve(plan)
+            self.is_open = True
+            # What was to be repeated before. Who comes later than that repetition has no
+            # answer of then under way any more.
+            for entity, id in latest:
+                self._resend.touch(entity, id, "", disputed=True)
+        finally:
+            self._opening = None
+
+    def forget(self) -> None:
+        """Have nothing of the plan in memory until it is used again."""
+        self._end()
+        self.is_open = False
+        del self._store
+        self._serve(Plan())
 
     def _serve(self, plan: Plan) -> None:
         def is_told() -> bool:
             return not self._untold and self._rereading is None
 
         self.plan = plan
+        self.positions = Positions()
         self.hub = Hub(plan, withheld=lambda *replay: self._inserts.replaying(*replay))
         self.snapshots = Snapshots(plan)
         touches = Touches()
@@ -132,20 +185,25 @@ class Project:
 
     async def stop(self) -> None:
         """Begin nothing any more."""
-        if self._rereading is not None:
-            self._rereading.cancel()
-            await asyncio.gather(self._rereading, return_exceptions=True)
+        tasks = [task for task in (self._rereading, self._opening) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def close(self) -> None:
-        """Close every socket with 1001, once all that was committed has been told."""
+    async def close(self, code: int, reason: str) -> None:
+        """Close every socket, once all that was committed has been told."""
+        self._end()
+        for connection in list(self.connections):
+            connection.close(code, reason)
+        await self._callbacks.close()
+
+    def _end(self) -> None:
         self._resend.close()
         self._inserts.close()
         if self._presence is not None:
             self._presence.cancel()
+            self._presence = None
         self.hub.close()
-        for connection in list(self.connections):
-            connection.close(protocol.GOING_AWAY, "The server is shutting down")
-        await self._callbacks.close()
 
     # Writes. Each may raise BadRequest, NotFound, Conflict, TooLarge and Unavailable.
 
@@ -162,11 +220,12 @@ class Project:
         ``request`` names the request; the same again adds no second item.
         """
         kind = entity_named(entity)
-        with self._inserts.request(author.client_id, NEW, adds=True):
-            edit = await self._read(kind, fields)
-            return await self._write(
-                lambda: self._store.insert(kind, edit, author, request=request)
-            )
+        async with self:
+            with self._inserts.request(author.client_id, NEW, adds=True):
+                edit = await self._read(kind, fields)
+                return await self._write(
+                    lambda: self._store.insert(kind, edit, author, request=request)
+                )
 
     async def update(
         self,
@@ -190,16 +249,17 @@ class Project:
     ) -> WriteResult:
         """``has_all`` is the change as of which the writer has the whole plan, None for one
         who has what its fields say."""
-        with self._inserts.request(author.client_id, id):
-            try:
-                edit = await self._read(kind, fields)
-                if has_all is not None:
-                    edit = replace(edit, rev=has_all, has_all=True)
-                return await self._write(lambda: self._store.update(kind, id, edit, author))
-            except GanttError as error:
-                # The writer has on its screen what is not stored.
-                self._refused(kind, id, author, fields, error)
-                raise
+        async with self:
+            with self._inserts.request(author.client_id, id):
+                try:
+                    edit = await self._read(kind, fields)
+                    if has_all is not None:
+                        edit = replace(edit, rev=has_all, has_all=True)
+                    return await self._write(lambda: self._store.update(kind, id, edit, author))
+                except GanttError as error:
+                    # The writer has on its screen what is not stored.
+                    self._refused(kind, id, author, fields, error)
+                    raise
 
     def _refused(
         self,
@@ -239,16 +299,17 @@ class Project:
         Raises:
             BadRequest: no place is named, or several that are not the same.
         """
-        fields: dict[str, Any] = {}
-        beside = self._parent_beside(id, before, after)
-        if beside is None and parent is None:
-            raise BadRequest("A place is needed: parent, before or after.")
-        if beside is not None and parent is not None and beside != parent:
-            raise BadRequest(f"The parent is {parent}, but the neighbour's is {beside}.")
-        fields["parent"] = parent if beside is None else beside
-        if beside is not None:
-            fields["target"] = str(before) if after is None else f"next:{after}"
-        return await self._update(TASK, id, fields, author, has_all=self.plan.seq)
+        async with self:
+            fields: dict[str, Any] = {}
+            beside = self._parent_beside(id, before, after)
+            if beside is None and parent is None:
+                raise BadRequest("A place is needed: parent, before or after.")
+            if beside is not None and parent is not None and beside != parent:
+                raise BadRequest(f"The parent is {parent}, but the neighbour's is {beside}.")
+            fields["parent"] = parent if beside is None else beside
+            if beside is not None:
+                fields["target"] = str(before) if after is None else f"next:{after}"
+            return await self._update(TASK, id, fields, author, has_all=self.plan.seq)
 
     def _parent_beside(self, id: int, before: int | None, after: int | None) -> int | None:
         """The parent of a move's neighbours, None where it names none."""
@@ -263,8 +324,9 @@ class Project:
     async def delete(self, entity: str, id: int, *, author: Author = NOBODY) -> WriteResult:
         """Delete an item with all that hangs on it. What is gone already is no error."""
         kind = entity_named(entity)
-        with self._inserts.request(author.client_id, id):
-            return await self._write(lambda: self._store.delete(kind, id, author))
+        async with self:
+            with self._inserts.request(author.client_id, id):
+                return await self._write(lambda: self._store.delete(kind, id, author))
 
     async def batch(
         self, entity: str, writes: Sequence[BatchRow], *, author: Author = NOBODY
@@ -288,8 +350,9 @@ class Project:
             return _Batch(kind, author, writes, results)
 
         adds = any(write.action == "inserted" for write in writes)
-        with self._inserts.request(author.client_id, adds=adds):
-            return (await self._write(run)).results
+        async with self:
+            with self._inserts.request(author.client_id, adds=adds):
+                return (await self._write(run)).results
 
     def _note_all(self, batch: _Batch) -> Iterator[None]:
         for write, result in zip(batch.writes, batch.results, strict=True):
@@ -338,7 +401,8 @@ class Project:
         Raises:
             Conflict: this holds for all of it.
         """
-        return await self._write(lambda: self._store.undo(seq, author))
+        async with self:
+            return await self._write(lambda: self._store.undo(seq, author))
 
     def _write(self, run: Callable[[], T]) -> asyncio.Future[T]:
         def write() -> T:
@@ -353,10 +417,11 @@ class Project:
         self, *, item: int | None = None, before: int | None = None, limit: int = 50
     ) -> list[Change]:
         """Changes before number ``before``, newest first, of one item or of all."""
-        last = self.plan.seq + 1 if before is None else before
-        return await self._writer.submit(
-            lambda: self._store.journal.history(DEFAULT_PROJECT, last, limit, item)
-        )
+        async with self:
+            last = self.plan.seq + 1 if before is None else before
+            return await self._writer.submit(
+                lambda: self._store.journal.history(DEFAULT_PROJECT, last, limit, item)
+            )
 
     def load(self) -> dict[str, Any]:
         """All items and the number of the last change, as ``GET /data`` answers them, but
@@ -380,6 +445,27 @@ class Project:
         """JSON as clients get it, decoded, with text as it is stored."""
         told = b"&" in wire and not self._markup
         return text.each(text.read, orjson.loads(wire)) if told else orjson.loads(wire)
+
+    # The journal.
+
+    async def prune(self) -> bool:
+        """Forget a few changes that are beyond the journal's limits. Returns whether more must
+        go at once."""
+        horizon, more = await self._writer.submit(self._prune_some)
+        if horizon > self.plan.horizon:
+            self.plan.forget(horizon)
+        return more
+
+    def _prune_some(self) -> tuple[int, bool]:
+        """On the writer's thread: the last change that is forgotten, and whether there is
+        more to do at once."""
+        journal = self._store.journal
+        if journal.learn():
+            return journal.horizon(), True
+        clock = int(time.time() * 1000)
+        pruned = journal.prune(clock, self._longest, self._most_changes)
+        horizon = journal.horizon()
+        return horizon, pruned > 0 and journal.seq() - horizon > self._most_changes
 
     # Telling.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,8 @@ T = TypeVar("T")
 APPLICATION_ID: Final = 0x47616E74
 #: Seconds that a write waits for another process which holds SQLite's lock.
 BUSY_TIMEOUT: Final = 2
+#: Seconds that a long reading pauses for.
+PAUSE: Final = 0.0005
 _MAGIC: Final = b"SQLite format 3\0"
 
 
@@ -76,7 +79,56 @@ def _prepared(make: Callable[[Compile], Any]) -> Any:
     return make(compile)
 
 
-class Database:
+class Connection:
+    """What executes SQL; made by :class:`Database`."""
+
+    #: How often something was undone, if only what had been prepared to be written.
+    undone = 0
+    _connection: sqlite3.Connection
+
+    def prepared(self, make: Callable[[Compile], T]) -> T:
+        """What ``make`` compiles, made once a process.
+
+        Compiled SQL is executed many times, with other values for its parameters: on the
+        path of a write, building a query each time would cost more than SQLite.
+        """
+        return cast(T, _prepared(make))
+
+    def execute(self, sql: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Execute compiled SQL, with peewee's errors.
+
+        Beside this, peewee's own way costs as much again as SQLite: it makes a cursor,
+        looks whether the connection is open, and writes a line for the log.
+        """
+        try:
+            return self._connection.execute(sql, params)
+        except sqlite3.Error as error:
+            raise getattr(peewee, type(error).__name__)(*error.args) from error
+
+    def pause(self) -> None:
+        """Called now and then in a long reading, for others to go on."""
+
+
+class Snapshot(Connection):
+    """The state of a database at one moment, to be read for as long as it takes.
+
+    Its reader takes nothing from the writer: SQLite's log keeps what it reads.
+    """
+
+    def __init__(self, path: str) -> None:
+        uri = f"{Path(path).absolute().as_uri()}?mode=ro"
+        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        self.execute("BEGIN")
+
+    def pause(self) -> None:
+        # Python changes threads by itself too, but each change would take 5 ms.
+        time.sleep(PAUSE)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Database(Connection):
     """One SQLite file with its lock. Open it on the thread that will use it.
 
     Args:
@@ -93,11 +145,9 @@ class Database:
         self.peewee = SqliteDatabase(self.path, timeout=BUSY_TIMEOUT, thread_safe=False)
         # By its real name, so that a link to the file is the same file.
         real = Path(self.path).resolve()
-        #: How often something was undone, if only what had been prepared to be written.
-        self.undone = 0
         # Path → device and inode, of what the connection has open.
         self._files: dict[str, tuple[int, int]] = {}
-        self._lock = None if self.path == ":memory:" else FileLock(f"{real}.lock", timeout=0)
+        self._lock = None if self.is_in_memory else FileLock(f"{real}.lock", timeout=0)
 
     def open(self) -> None:
         """Lock, connect, check that the file is ours and bring its schema up to date."""
@@ -105,7 +155,7 @@ class Database:
         try:
             self._check_header()
             self.peewee.connect()
-            self._connection: sqlite3.Connection = self.peewee.connection()
+            self._connection = self.peewee.connection()
             self._check_owner()
             self._prepare()
             self._note_files()
@@ -116,24 +166,14 @@ class Database:
             self.close()
             raise
 
-    def prepared(self, make: Callable[[Compile], T]) -> T:
-        """What ``make`` compiles, made once a process.
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether no other connection can see it."""
+        return self.path == ":memory:"
 
-        Compiled SQL is executed many times, with other values for its parameters: on the
-        path of a write, building a query each time would cost more than SQLite.
-        """
-        return cast(T, _prepared(make))
-
-    def execute(self, sql: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> sqlite3.Cursor:
-        """Execute compiled SQL on peewee's connection, with peewee's errors.
-
-        Beside this, peewee's own way costs as much again as SQLite: it makes a cursor,
-        looks whether the connection is open, and writes a line for the log.
-        """
-        try:
-            return self._connection.execute(sql, params)
-        except sqlite3.Error as error:
-            raise getattr(peewee, type(error).__name__)(*error.args) from error
+    def snapshot(self) -> Snapshot:
+        """Its state now, for the thread that asks; a database in memory has none."""
+        return Snapshot(self.path)
 
     def check_files(self) -> None:
         """See that what is written will be found: SQLite goes on writing to a file that was

@@ -38,7 +38,7 @@ from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, LINK, TASK, 
 from gantt_tornado.model.merge import Diff
 from gantt_tornado.model.protocol import parse_target
 from gantt_tornado.model.stored_plan import StoredPlan
-from gantt_tornado.store.database import Compile, Database, param, params
+from gantt_tornado.store.database import Compile, Connection, param, params
 from gantt_tornado.store.journal import Journal, Moved, recorded
 from gantt_tornado.store.tables import MODELS, Link, Task
 
@@ -59,6 +59,8 @@ _END: Final = "~"
 LAST_MOVES: Final = 5_000
 #: Milliseconds within which a page may not have heard of a change when it writes.
 LATELY: Final = 10_000
+#: Rows that a reader reads between two pauses.
+READ_AT_ONCE: Final = 100
 #: What people read whose page cannot save from what it has.
 STALE: Final = "This page is too old to save from. Please reload it."
 
@@ -133,6 +135,10 @@ class _Rules:
         self.waiting = compile(after.select_from(after.c.id))
 
 
+#: What a page could not draw: the item and what it should be.
+Damaged = tuple[Entity, Row, State]
+
+
 class Store:
     """Rows, journal and the rules of a plan.
 
@@ -146,7 +152,7 @@ class Store:
 
     def __init__(
         self,
-        database: Database,
+        database: Connection,
         calendar: Calendar,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         markup: bool = False,
@@ -536,26 +542,27 @@ class Store:
             state["sortorder"] = self._free(project, state["parent"], state["sortorder"], gone.id)
         return self._save(entity, project, None, state, merge.diff({}, state), author, gone.id)
 
-    def mend(self) -> int:
-        """Take out of the rows what an older version let in and a page could not draw.
+    def damaged(self) -> list[Damaged]:
+        """The rows in which an older version let in what a page could not draw, and what they
+        should be."""
+        return [
+            (entity, row, state)
+            for entity in ENTITIES.values()
+            for row in self.rows(entity)
+            if (state := entity.sound(row.state, self._calendar)) is not row.state
+        ]
 
-        The revisions stay: nobody has such an item on a screen. Returns how many rows.
+    def mend(self, damaged: Iterable[Damaged]) -> None:
+        """Write what :meth:`damaged` found.
+
+        The revisions stay: nobody has such an item on a screen.
         """
-        count = 0
-        for entity in ENTITIES.values():
-            damaged = []
-            for row in self.rows(entity):
-                state = entity.sound(row.state, self._calendar)
-                if state is not row.state:
-                    damaged.append((row, state))
-            for row, state in damaged:
-                names = sorted(merge.diff(row.state, state))
-                log.warning("%s %d could not be drawn; mended: %.200s", entity.name, row.id, names)
-                fields = _fields(entity, state)
-                values = {"id": row.id, "rev": row.rev, "mark": row.mark, "fields": fields}
-                self._execute(self._entities[entity.name].update_fields, values)
-            count += len(damaged)
-        return count
+        for entity, row, state in damaged:
+            names = sorted(merge.diff(row.state, state))
+            log.warning("%s %d could not be drawn; mended: %.200s", entity.name, row.id, names)
+            fields = _fields(entity, state)
+            values = {"id": row.id, "rev": row.rev, "mark": row.mark, "fields": fields}
+            self._execute(self._entities[entity.name].update_fields, values)
 
     # Reads.
 
@@ -566,7 +573,10 @@ class Store:
             ValueError: a row is not what we wrote; the text names it.
         """
         sql = self._entities[entity.name].all
-        for id, rev, mark, fields, *columns in self._execute(sql, {"project": project}):
+        found = self._execute(sql, {"project": project})
+        for count, (id, rev, mark, fields, *columns) in enumerate(found):
+            if not count % READ_AT_ONCE:
+                self._database.pause()
             try:
                 state = self._state(entity, fields, columns)
             except ValueError as error:

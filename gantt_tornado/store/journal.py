@@ -21,7 +21,7 @@ from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, Entity
 from gantt_tornado.model.journal_age import Ages
 from gantt_tornado.model.marks import Marks
 from gantt_tornado.model.merge import Diff
-from gantt_tornado.store.database import Compile, Database, param, params
+from gantt_tornado.store.database import Compile, Connection, param, params
 from gantt_tornado.store.tables import Counter, JournalLine, Spacing
 
 log = logging.getLogger(__name__)
@@ -240,7 +240,7 @@ class _Statements:
 class Journal:
     """The lines of the journal and their numbers."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Connection) -> None:
         self._execute = database.execute
         self._sql = database.prepared(_Statements)
         self._database = database

@@ -24,8 +24,11 @@ from gantt_tornado.store.database import Database, Displaced, ReadError
 
 log = logging.getLogger(__name__)
 
-#: Raised at the start where what lies in the file is not what we wrote.
-_NOT_OURS: Final = (ArithmeticError, LookupError, TypeError, ValueError, DatabaseError)
+#: Raised where what lies in the file is not what we wrote.
+UNREADABLE: Final = (
+    *(ArithmeticError, LookupError, TypeError, ValueError),
+    *(DatabaseError, ReadError),
+)
 
 T = TypeVar("T")
 
@@ -146,7 +149,7 @@ class Writer:
         try:
             self._database.open()
             prepared = prepare()
-        except (*_NOT_OURS, ReadError) as error:
+        except UNREADABLE as error:
             self._refuse(started, StartError(f"cannot read the database: {error}"))
             return
         except BaseException as error:
