@@ -11,7 +11,7 @@ from gantt_tornado.model.change import NOBODY
 from gantt_tornado.model.entities import ENTITIES, Patch
 from gantt_tornado.store.database import Database, params
 from gantt_tornado.store.items import Store
-from gantt_tornado.store.tables import Counter, JournalLine
+from gantt_tornado.store.tables import JournalLine, Project
 
 #: Children of one task.
 BRANCH = 100
@@ -36,7 +36,7 @@ def _fill(path: Path, tasks: int, journal: int) -> None:
     database = Database(f"sqlite:///{path}")
     database.open()
     try:
-        Counter.update(seq=task.FIRST - 1).execute(database.peewee)
+        Project.update(seq=task.FIRST - 1, horizon=task.FIRST - 1).execute(database.peewee)
         store = Store(database, calendar)
         with database.peewee.atomic("IMMEDIATE"):
             parent = 0

@@ -22,7 +22,6 @@ from gantt_tornado.live.plan import Plan
 from gantt_tornado.live.touches import TOGETHER
 from gantt_tornado.model import protocol
 from gantt_tornado.model.entities import (
-    DEFAULT_PROJECT,
     Entity,
 )
 from gantt_tornado.model.user import User
@@ -173,7 +172,7 @@ class Backend:
         """On the writer's thread."""
         self._continuity.check(self._database)
         store = self._store_on(self._database)
-        latest = store.journal.latest(DEFAULT_PROJECT, int(1000 * 2 * TOGETHER))
+        latest = store.journal.latest(int(1000 * 2 * TOGETHER))
         if self.config.demo and name == DEFAULT and store.journal.seq() == 0:
             demo.plant(store, self.config.calendar)
         return store, latest

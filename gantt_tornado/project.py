@@ -37,7 +37,6 @@ from gantt_tornado.live.touches import Touches
 from gantt_tornado.model import protocol, text
 from gantt_tornado.model.change import ACTIONS, NOBODY, Author, BatchRow, Change, WriteResult
 from gantt_tornado.model.entities import (
-    DEFAULT_PROJECT,
     ENTITIES,
     TASK,
     Entity,
@@ -419,9 +418,7 @@ class Project:
         """Changes before number ``before``, newest first, of one item or of all."""
         async with self:
             last = self.plan.seq + 1 if before is None else before
-            return await self._writer.submit(
-                lambda: self._store.journal.history(DEFAULT_PROJECT, last, limit, item)
-            )
+            return await self._writer.submit(lambda: self._store.journal.history(last, limit, item))
 
     def load(self) -> dict[str, Any]:
         """All items and the number of the last change, as ``GET /data`` answers them, but

@@ -67,11 +67,18 @@ class Loop(asyncio.SelectorEventLoop):
 class Driven:
     """A store with its plan, driven as the writer and the backend do, without a thread."""
 
-    def __init__(self, url: str = "sqlite:///:memory:", calendar: Calendar | None = None) -> None:
+    def __init__(
+        self,
+        url: str = "sqlite:///:memory:",
+        calendar: Calendar | None = None,
+        database: Database | None = None,
+        project: int = DEFAULT_PROJECT,
+    ) -> None:
         self.calendar = calendar or Calendar()
-        self.database = Database(url)
-        self.database.open()
-        self.store = Store(self.database, self.calendar)
+        self.database = database or Database(url)
+        if database is None:
+            self.database.open()
+        self.store = Store(self.database, self.calendar, project)
         self.plan = Plan.of(self.store.read())
 
     def write(self, run: Callable[[], WriteResult]) -> WriteResult:
@@ -150,7 +157,7 @@ class Driven:
         return executed
 
     def journal(self) -> list[tuple[int, str, str, int]]:
-        lines = self.store.journal.history(DEFAULT_PROJECT, 1 << 60, 1 << 30, None)
+        lines = self.store.journal.history(1 << 60, 1 << 30, None)
         return [(each.seq, each.action, each.entity.name, each.id) for each in reversed(lines)]
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ class Change:
 
     seq: int
     cause_seq: int
-    project: str
+    project: int
     entity: Entity
     id: int
     action: str

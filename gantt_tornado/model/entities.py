@@ -43,8 +43,8 @@ from gantt_tornado.model.dates import Calendar, complete
 from gantt_tornado.model.text import DEEPEST
 from gantt_tornado.model.values import as_json
 
-#: The project that is served at the root.
-DEFAULT_PROJECT: Final = "default"
+#: The number of the project that is served at the root.
+DEFAULT_PROJECT: Final = 1
 
 State = dict[str, Any]
 

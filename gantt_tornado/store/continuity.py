@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from gantt_tornado.model import marks
+from gantt_tornado.model.entities import DEFAULT_PROJECT
 from gantt_tornado.model.marks import Position
-from gantt_tornado.store.database import Compile, Database, params
+from gantt_tornado.store.database import Compile, Database, param, params
 from gantt_tornado.store.journal import Journal
-from gantt_tornado.store.tables import Counter
+from gantt_tornado.store.tables import Project
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +32,20 @@ SUFFIX: Final = ".position"
 
 
 def _fold(compile: Compile) -> str:
-    return compile(Counter.update(params(Counter.history)))
+    return compile(Project.update(params(Project.history)).where(Project.id == param("project")))
 
 
-def renew(database: Database) -> None:
-    """Make all marks others. A store that was made before does not know of it."""
-    before = Journal(database).folded()
+def renew(database: Database, project: int = DEFAULT_PROJECT) -> None:
+    """Make all marks of a project others. A store that was made before does not know of it."""
+    before = Journal(database, project).folded()
     new = marks.source()
     while (folded := new()) == before:
         pass
-    database.execute(database.prepared(_fold), {"history": folded})
+    database.execute(database.prepared(_fold), {"history": folded, "project": project})
 
 
 class Continuity:
-    """The last position that was served, in a file beside the database.
+    """The last position of each project that was served, in a file beside the database.
 
     Args:
         path: the database's, ``:memory:`` for one that no page outlives.
@@ -52,40 +53,51 @@ class Continuity:
 
     def __init__(self, path: str) -> None:
         self._path = None if path == ":memory:" else Path(f"{Path(path).resolve()}{SUFFIX}")
-        self._noted: Position | None = None
+        # Project → what the file says, None until it is read.
+        self._noted: dict[int, Position] | None = None
         self._troubled = False
 
-    def check(self, database: Database) -> None:
-        """See that the plan has the position that was served last, inside a transaction."""
+    def check(self, database: Database, project: int = DEFAULT_PROJECT) -> None:
+        """See that a project has the position that was served last, inside a transaction."""
         if self._path is None:
             return
-        journal = Journal(database)
+        journal = Journal(database, project)
         if not journal.seq():
             return
-        served = self._read()
+        served = self._known().get(project)
         mark = None if served is None else journal.mark(served.seq)
         if served is None or mark is None or mark ^ journal.folded() != served.mark:
             log.info("this is not known to be the plan that was served last: pages load again")
-            renew(database)
+            renew(database, project)
 
-    def note(self, position: Position) -> None:
+    def note(self, position: Position, project: int = DEFAULT_PROJECT) -> None:
         """Note what is served now. Where that fails, pages load again at the next start."""
-        if self._path is None or position == self._noted:
+        if self._path is None or self._known().get(project) == position:
             return
+        served = {**self._known(), project: position}
+        lines = "".join(f"{project} {position}\n" for project, position in served.items())
         new = self._path.with_name(f"{self._path.name}.new")
         try:
-            new.write_text(f"{position}\n")
+            new.write_text(lines)
             os.replace(new, self._path)
         except OSError as error:
             if not self._troubled:
                 log.warning("cannot note what is served: %s", error)
             self._troubled = True
         else:
-            self._noted, self._troubled = position, False
+            self._noted, self._troubled = served, False
 
-    def _read(self) -> Position | None:
+    def _known(self) -> dict[int, Position]:
         assert self._path is not None
-        try:
-            return Position.read(self._path.read_text().strip())
-        except (OSError, UnicodeDecodeError):
-            return None
+        if self._noted is None:
+            try:
+                self._noted = dict(map(_line, self._path.read_text().splitlines()))
+            except (OSError, ValueError):
+                self._noted = {}
+        return self._noted
+
+
+def _line(line: str) -> tuple[int, Position]:
+    """A project and its position. There was one alone, which was not named."""
+    project, _, position = line.rpartition(" ")
+    return int(project or DEFAULT_PROJECT), Position.read(position)

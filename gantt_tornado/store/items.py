@@ -84,10 +84,10 @@ class _Statements:
         stored = [model.rev, model.mark, model.fields, *columns]
         here = model.project == param("project")
         pointed = param("pointed")
-        it = model.id == param("id")
+        it = (model.project == param("project")) & (model.id == param("id"))
         self.all = compile(model.select(model.id, *stored).where(here).order_by(model.id))
-        self.find = compile(model.select(*stored).where(it, here))
-        self.insert = compile(model.insert(params(model.id, model.project, *stored)))
+        self.find = compile(model.select(*stored).where(it))
+        self.insert = compile(model.insert(params(model.project, model.id, *stored)))
         self.update = compile(model.update(params(*stored)).where(it))
         # Without the columns, whose indexes would be written anew with them.
         self.update_fields = compile(model.update(params(*stored[:3])).where(it))
@@ -117,20 +117,25 @@ class _Rules:
         self.above = compile(lower.order_by(Task.sortorder.desc()).limit(param("most")))
         self.below = compile(higher.order_by(Task.sortorder).limit(param("most")))
         self.taken = compile(Task.select(Task.id).where(around & (Task.sortorder == key)).limit(1))
+        here = Link.project == project
         source, target = Link.source == param("source"), Link.target == param("target")
         others = Link.id != param("but")
-        self.twins = compile(Link.select(Link.id, Link.fields).where(source, target, others))
-        self.ends = compile(Link.select(Link.source, Link.target).where(Link.project == project))
-        task = Task.select(Task.id, Task.parent).where(Task.id == param("id"))
+        self.twins = compile(Link.select(Link.id, Link.fields).where(here, source, target, others))
+        self.ends = compile(Link.select(Link.source, Link.target).where(here))
+        task = Task.select(Task.id, Task.parent).where(
+            Task.project == project, Task.id == param("id")
+        )
         above = task.cte("above", recursive=True, columns=("id", "parent"))
         above = above.union(
-            Task.select(Task.id, Task.parent).join(above, on=Task.id == above.c.parent)
+            Task.select(Task.id, Task.parent)
+            .join(above, on=Task.id == above.c.parent)
+            .where(Task.project == project)
         )
         self.climb = compile(above.select_from(above.c.id))
-        start = Link.select(Link.target.alias("id")).where(source, others)
+        start = Link.select(Link.target.alias("id")).where(here, source, others)
         after = start.cte("after", recursive=True, columns=("id",))
         after = after.union(
-            Link.select(Link.target).join(after, on=Link.source == after.c.id).where(others)
+            Link.select(Link.target).join(after, on=Link.source == after.c.id).where(here, others)
         )
         self.waiting = compile(after.select_from(after.c.id))
 
@@ -140,7 +145,7 @@ Damaged = tuple[Entity, Row, State]
 
 
 class Store:
-    """Rows, journal and the rules of a plan.
+    """Rows, journal and the rules of one project's plan.
 
     Every method must be called on the thread that opened ``database``, and those that
     write inside a transaction.
@@ -154,10 +159,12 @@ class Store:
         self,
         database: Connection,
         calendar: Calendar,
+        project: int = DEFAULT_PROJECT,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         markup: bool = False,
     ) -> None:
-        self.journal = Journal(database)
+        self.project: Final = project
+        self.journal = Journal(database, project)
         #: What pages' marks have folded in: what shapes each item, and which history it is of.
         html = "clean" if markup else "text"
         self.shape: Final = (
@@ -210,7 +217,6 @@ class Store:
         entity: Entity,
         edit: Patch,
         author: Author,
-        project: str = DEFAULT_PROJECT,
         request: str = "",
     ) -> WriteResult:
         """Add an item. The same ``request`` again, whose answer was lost, adds no second.
@@ -220,9 +226,9 @@ class Store:
             Conflict: it would break a rule of the plan.
         """
         self._spend(1)
-        known = self.journal.added_by(project, request) if request else None
+        known = self.journal.added_by(request) if request else None
         if known:
-            return self._inserted(entity, project, known, author)
+            return self._inserted(entity, known, author)
         state: State = {**entity.defaults, **edit.values}
         if entity.dated:
             given = merge.DATES & state.keys()
@@ -234,33 +240,31 @@ class Store:
         for pointer in entity.references:
             state.setdefault(pointer, 0)
         if entity is TASK:
-            state["parent"] = self._nearest(project, state["parent"])
+            state["parent"] = self._nearest(state["parent"])
         try:
-            self._check_references(entity, project, 0, state, entity.references, author)
+            self._check_references(entity, 0, state, entity.references, author)
         except _Overtaken:
-            return self._insert_gone(entity, project, state, author, request)
+            return self._insert_gone(entity, state, author, request)
         if entity.ordered:
-            place = self._place(project, state["parent"], edit.target, 0, None)
-            state["sortorder"] = place or self._end_of(project, state["parent"])
+            place = self._place(state["parent"], edit.target, 0, None)
+            state["sortorder"] = place or self._end_of(state["parent"])
             if edit.target:
                 state["target"] = edit.target
-        room = self._make_room(entity, project, None, state, author)
-        change = self._save(
-            entity, project, None, state, merge.diff({}, state), author, request=request
-        )
+        room = self._make_room(entity, None, state, author)
+        change = self._save(entity, None, state, merge.diff({}, state), author, request=request)
         differs = _differs(edit, state)
         changes = (*room, change)
         return WriteResult(
             entity, change.id, author, changes, change.item, differs, wire=change.wire
         )
 
-    def _inserted(self, entity: Entity, project: str, id: int, author: Author) -> WriteResult:
+    def _inserted(self, entity: Entity, id: int, author: Author) -> WriteResult:
         """The outcome of an insert that has been made already."""
         try:
-            row, gone = self._find(entity, project, id), False
+            row, gone = self._find(entity, id), False
         except NotFound:
             # An id is the number of the change that added the item.
-            added = self.journal.line(project, id)
+            added = self.journal.line(id)
             state = {name: new for name, (_, new) in added.fields.items()} if added else {}
             row, gone = Row(id, id, self.journal.mark(id) or 0, state), True
         item = self.encode(entity, row)
@@ -268,26 +272,24 @@ class Store:
         return WriteResult(entity, id, author, (), item, wire=wire, gone=gone, repeats=id)
 
     def _insert_gone(
-        self, entity: Entity, project: str, state: State, author: Author, request: str
+        self, entity: Entity, state: State, author: Author, request: str
     ) -> WriteResult:
         """Add an item and delete it, as if it had come just before what took it away."""
-        added = self._save(
-            entity, project, None, state, merge.diff({}, state), author, request=request
-        )
+        added = self._save(entity, None, state, merge.diff({}, state), author, request=request)
         row = Row(added.id, added.seq, added.mark, state)
-        deleted = self._remove([(entity, row)], project, author)
+        deleted = self._remove([(entity, row)], author)
         changes = (added, *deleted.changes)
         return WriteResult(
             entity, added.id, author, changes, added.item, wire=added.wire, gone=True
         )
 
-    def _nearest(self, project: str, task: int | str) -> int | str:
+    def _nearest(self, task: int | str) -> int | str:
         """A task, or where it was deleted, the nearest that is left of those above it."""
         while isinstance(task, int) and task:
-            if self._is_there(TASK, project, task) or not self._was_there(TASK, task):
+            if self._is_there(TASK, task) or not self._was_there(TASK, task):
                 break
             self._spend(1 / LINES_READ)
-            task = self.journal.last_parent(project, task)
+            task = self.journal.last_parent(task)
         return task
 
     def update(
@@ -296,7 +298,6 @@ class Store:
         id: int,
         edit: Patch,
         author: Author,
-        project: str = DEFAULT_PROJECT,
     ) -> WriteResult:
         """Merge what a writer changed into an item as it is now. What has become impossible
         only because others were faster is dropped.
@@ -307,7 +308,7 @@ class Store:
             Conflict: the result would break a rule of the plan.
         """
         self._spend(1)
-        row = self._find(entity, project, id)
+        row = self._find(entity, id)
         sent = edit
         if edit.rev is None and author.client_id and self.journal.added_on(id, author.client_id):
             # The client skips the echo of its own new row, and with it the first _rev.
@@ -319,10 +320,10 @@ class Store:
         if entity.dated and touched:
             changed |= self._dates(row.state, edit.values, touched)
         state = {**row.state, **changed}
-        dropped = self._drop_overtaken(entity, project, row, state, edit.rev, author)
+        dropped = self._drop_overtaken(entity, row, state, edit.rev, author)
         if entity.ordered:
-            state |= self._moved(project, row, state, edit.target if moves else "")
-        room = self._make_room(entity, project, row, state, author)
+            state |= self._moved(row, state, edit.target if moves else "")
+        room = self._make_room(entity, row, state, author)
         diff = merge.diff(row.state, state)
         if moves:
             # Also where it is the same neighbour again: the next resend of it is stale.
@@ -334,7 +335,7 @@ class Store:
             item = self.encode(entity, row)
             return WriteResult(entity, id, author, (), item, differs, wire=self.wire(item))
         change = self._save(
-            entity, project, row, state, diff, author, base_rev=edit.rev or 0, dropped=dropped
+            entity, row, state, diff, author, base_rev=edit.rev or 0, dropped=dropped
         )
         differs = differs or bool(dropped)
         changes = (*room, change)
@@ -343,7 +344,6 @@ class Store:
     def _drop_overtaken(
         self,
         entity: Entity,
-        project: str,
         row: Row,
         state: State,
         rev: int | None,
@@ -355,24 +355,22 @@ class Store:
             Conflict: it breaks a rule by itself.
         """
         try:
-            self._check_changed(entity, project, row, state, author, rev)
+            self._check_changed(entity, row, state, author, rev)
         except _Overtaken:
             dropped = {field: state[field] for field in _ties(entity, row.state, state)}
             state.update({field: row.state[field] for field in dropped})
             return dropped
         return {}
 
-    def delete(
-        self, entity: Entity, id: int, author: Author, project: str = DEFAULT_PROJECT
-    ) -> WriteResult:
+    def delete(self, entity: Entity, id: int, author: Author) -> WriteResult:
         """Delete an item and all that hangs on it; what is gone already stays gone."""
         try:
-            row = self._find(entity, project, id)
+            row = self._find(entity, id)
         except NotFound:
             return WriteResult(entity, id, author, ())
-        return self._remove(self._dependents(entity, project, row), project, author)
+        return self._remove(self._dependents(entity, row), author)
 
-    def undo(self, seq: int, author: Author, project: str = DEFAULT_PROJECT) -> WriteResult:
+    def undo(self, seq: int, author: Author) -> WriteResult:
         """Apply the inverse of a change as a new change, merged with what came after; of one
         that belongs to a group, the inverse of the whole group as a new group. What of it
         somebody else has changed since is left as it is.
@@ -382,7 +380,7 @@ class Store:
             Conflict: somebody else has changed the same since, or a rule forbids it now, and
                 so nothing can be undone.
         """
-        change = self.journal.line(project, seq)
+        change = self.journal.line(seq)
         if change is None:
             raise NotFound("This change is not in the journal (any more).")
         if change.group_seq:
@@ -396,7 +394,7 @@ class Store:
         left: dict[int, Left] = {}
         last = 0
         with self.group():
-            for change in self.journal.group(asked.project, asked.group_seq):
+            for change in self.journal.group(asked.group_seq):
                 last = last or change.seq
                 # What made room or was taken along belongs to the change that asked for it.
                 follows = change.action != "add" and change.cause_seq != change.seq
@@ -426,9 +424,9 @@ class Store:
 
     def _undo_update(self, change: Change, author: Author, last: int) -> WriteResult:
         self._spend(1)
-        entity, project = change.entity, change.project
+        entity = change.entity
         try:
-            row = self._find(entity, project, change.id)
+            row = self._find(entity, change.id)
         except NotFound:
             raise Conflict(f"This {entity.name} has been deleted since.") from None
         later = self.journal.later(change.id, change.seq)
@@ -451,24 +449,24 @@ class Store:
         state = {**row.state, **{field: before.get(field) for field in fields}}
         state = entity.sound(state, self._calendar)
         if entity.ordered and "sortorder" in fields:
-            self._follow_spacings(project, state, change.seq)
-            state["sortorder"] = self._free(project, state["parent"], state["sortorder"], row.id)
-        self._check_changed(entity, project, row, state, author, change.seq)
+            self._follow_spacings(state, change.seq)
+            state["sortorder"] = self._free(state["parent"], state["sortorder"], row.id)
+        self._check_changed(entity, row, state, author, change.seq)
         diff = merge.diff(row.state, state)
         if not diff:
             item = self.encode(entity, row)
             return WriteResult(entity, row.id, author, (), item, wire=self.wire(item))
-        saved = self._save(entity, project, row, state, diff, author)
+        saved = self._save(entity, row, state, diff, author)
         return WriteResult(entity, row.id, author, (saved,), saved.item, wire=saved.wire)
 
     def _undo_add(
         self, change: Change, author: Author, last: int, left: Mapping[int, Left]
     ) -> WriteResult:
         try:
-            row = self._find(change.entity, change.project, change.id)
+            row = self._find(change.entity, change.id)
         except NotFound:
             return WriteResult(change.entity, change.id, author, ())
-        doomed = self._dependents(change.entity, change.project, row)
+        doomed = self._dependents(change.entity, row)
         for entity, gone in doomed:
             if gone.id in left:
                 raise Conflict(f"A {entity.name} that is left as it is belongs to it.")
@@ -477,15 +475,15 @@ class Store:
                     who = other.user or "Somebody"
                     message = f"{who} has worked on this {entity.name} since."
                     raise _ChangedSince(message, other)
-        return self._remove(doomed, change.project, author)
+        return self._remove(doomed, author)
 
     def _undo_delete(self, change: Change, author: Author) -> WriteResult:
         """Bring back what a delete took, under the old ids: what it was asked for must
         find its place, of the rest what cannot is left out."""
-        asked = self.journal.line(change.project, change.cause_seq)
+        asked = self.journal.line(change.cause_seq)
         if asked is None:
             raise NotFound("This change is not in the journal (any more).")
-        taken = self.journal.taken(change.project, asked.seq)
+        taken = self.journal.taken(asked.seq)
         self._spend(1 + taken)
         with self.group() if taken and not self._group else contextlib.nullcontext():
             return self._bring_back(asked, author)
@@ -497,14 +495,14 @@ class Store:
         saved = [self._restore(asked, author, set())]
         restored = {asked.id}
         links: list[Change] = []
-        for each in self.journal.taken_with(asked.project, asked.seq):
+        for each in self.journal.taken_with(asked.seq):
             if each.entity is LINK:
                 links.append(each)
                 continue
             with contextlib.suppress(Conflict):
                 saved.append(self._restore(each, author, restored))
                 restored.add(each.id)
-        closing = self._closing(asked.project, links) if links else ()
+        closing = self._closing(links) if links else ()
         for place, each in enumerate(links):
             if place not in closing:
                 with contextlib.suppress(Conflict):
@@ -512,9 +510,9 @@ class Store:
         back = saved[0]
         return WriteResult(asked.entity, asked.id, author, tuple(saved), back.item, wire=back.wire)
 
-    def _closing(self, project: str, links: list[Change]) -> set[int]:
+    def _closing(self, links: list[Change]) -> set[int]:
         """The places of those links that would close a circle now."""
-        present = self._execute(self._sql.ends, {"project": project}).fetchall()
+        present = self._run(self._sql.ends).fetchall()
         ends = [(each.fields["source"][0], each.fields["target"][0]) for each in links]
         return cycles.closing(present, ends, lambda: self._spend(1 / LOOKED_AT))
 
@@ -524,23 +522,23 @@ class Store:
         Nothing can have come below a task while it was not there, so it closes no circle;
         whether a link does, its caller has to ask.
         """
-        entity, project = gone.entity, gone.project
+        entity = gone.entity
         state: State = {field: old for field, (old, _) in gone.fields.items()}
         state = dict(entity.sound(state, self._calendar))
-        if self._is_there(entity, project, gone.id):
+        if self._is_there(entity, gone.id):
             raise Conflict(f"This {entity.name} is there again already.")
         for pointer, pointed in entity.references.items():
             at_top = entity is TASK and state[pointer] == 0
             if not at_top and state[pointer] not in restored:
-                self._check_exists(entity, pointed, project, state[pointer])
+                self._check_exists(entity, pointed, state[pointer])
         if entity is LINK:
             self._check_twins(gone.id, state, author)
         if entity.ordered:
             if state["parent"] not in restored:
                 # Below one that comes back with it, no neighbours have been spaced anew.
-                self._follow_spacings(project, state, gone.seq)
-            state["sortorder"] = self._free(project, state["parent"], state["sortorder"], gone.id)
-        return self._save(entity, project, None, state, merge.diff({}, state), author, gone.id)
+                self._follow_spacings(state, gone.seq)
+            state["sortorder"] = self._free(state["parent"], state["sortorder"], gone.id)
+        return self._save(entity, None, state, merge.diff({}, state), author, gone.id)
 
     def damaged(self) -> list[Damaged]:
         """The rows in which an older version let in what a page could not draw, and what they
@@ -562,19 +560,18 @@ class Store:
             log.warning("%s %d could not be drawn; mended: %.200s", entity.name, row.id, names)
             fields = _fields(entity, state)
             values = {"id": row.id, "rev": row.rev, "mark": row.mark, "fields": fields}
-            self._execute(self._entities[entity.name].update_fields, values)
+            self._run(self._entities[entity.name].update_fields, **values)
 
     # Reads.
 
-    def rows(self, entity: Entity, project: str = DEFAULT_PROJECT) -> Iterator[Row]:
+    def rows(self, entity: Entity) -> Iterator[Row]:
         """All items of an entity, by id.
 
         Raises:
             ValueError: a row is not what we wrote; the text names it.
         """
         sql = self._entities[entity.name].all
-        found = self._execute(sql, {"project": project})
-        for count, (id, rev, mark, fields, *columns) in enumerate(found):
+        for count, (id, rev, mark, fields, *columns) in enumerate(self._run(sql)):
             if not count % READ_AT_ONCE:
                 self._database.pause()
             try:
@@ -595,7 +592,7 @@ class Store:
             for entity in ENTITIES.values()
             for row in self.rows(entity)
         )
-        touched = journal.touched(DEFAULT_PROJECT)
+        touched = journal.touched()
         return StoredPlan(
             journal.seq(),
             journal.horizon(),
@@ -621,21 +618,19 @@ class Store:
     def _check_changed(
         self,
         entity: Entity,
-        project: str,
         row: Row,
         state: State,
         author: Author,
         rev: int | None,
     ) -> None:
         pointers = [field for field in entity.references if state[field] != row.state[field]]
-        self._check_references(entity, project, row.id, state, pointers, author, rev)
+        self._check_references(entity, row.id, state, pointers, author, rev)
         if entity is LINK and not pointers and state["type"] != row.state["type"]:
             self._check_link(row.id, state, author)
 
     def _check_references(
         self,
         entity: Entity,
-        project: str,
         id: int,
         state: State,
         fields: Collection[str],
@@ -645,14 +640,14 @@ class Store:
         for pointer in fields:
             if entity is TASK and state[pointer] == 0:
                 continue
-            self._check_exists(entity, entity.references[pointer], project, state[pointer])
+            self._check_exists(entity, entity.references[pointer], state[pointer])
             if entity is TASK and id:
                 self._check_ancestors(id, state[pointer], author, rev)
         if entity is LINK and fields:
             self._check_link(id, state, author)
 
-    def _check_exists(self, entity: Entity, pointed: str, project: str, id: int | str) -> None:
-        if not self._is_there(ENTITIES[pointed], project, id):
+    def _check_exists(self, entity: Entity, pointed: str, id: int | str) -> None:
+        if not self._is_there(ENTITIES[pointed], id):
             refusal = _Overtaken if self._was_there(ENTITIES[pointed], id) else Conflict
             raise refusal(
                 f"The {pointed} that this {entity.name} belongs to is not there (any more)."
@@ -670,7 +665,7 @@ class Store:
         raise refusal("A task cannot be placed inside itself or its own subtasks.")
 
     def _climb(self, id: int) -> Iterator[int]:
-        for (above,) in self._execute(self._sql.climb, {"id": id}):
+        for (above,) in self._run(self._sql.climb, id=id):
             yield above
 
     def _moved_by_others(self, author: Author, rev: int | None) -> set[int]:
@@ -688,7 +683,7 @@ class Store:
         last = self.journal.seq()
         if self._moves_at != last:
             self._spend(LAST_MOVES / LOOKED_AT)
-            self._moves_known = self.journal.moved(DEFAULT_PROJECT, last - LAST_MOVES)
+            self._moves_known = self.journal.moved(last - LAST_MOVES)
             self._moves_at = last
         return self._moves_known
 
@@ -706,7 +701,7 @@ class Store:
 
     def _check_twins(self, id: int, state: State, author: Author) -> None:
         ends = {"source": state["source"], "target": state["target"], "but": id}
-        for twin, fields in self._execute(self._sql.twins, ends).fetchall():
+        for twin, fields in self._run(self._sql.twins, **ends).fetchall():
             if orjson.loads(fields).get("type") == state["type"]:
                 refusal = _Overtaken if twin in self._linked_by_others(author) else Conflict
                 raise refusal("These two tasks are linked in this way already.")
@@ -714,7 +709,7 @@ class Store:
     def _waits(self, start: int, end: int, without: int) -> bool:
         """Whether a task is tied behind another, by links other than one."""
         links = {"source": start, "but": without}
-        for (waiting,) in self._execute(self._sql.waiting, links):
+        for (waiting,) in self._run(self._sql.waiting, **links):
             self._spend(1 / LOOKED_AT)
             if waiting == end:
                 return True
@@ -729,7 +724,7 @@ class Store:
         start, end = state["target"], state["source"]
         for other in self._linked_by_others(author):
             try:
-                link = self._find(LINK, DEFAULT_PROJECT, other).state
+                link = self._find(LINK, other).state
             except NotFound:
                 continue
             reached = link["source"] == start or self._waits(start, link["source"], id)
@@ -739,7 +734,7 @@ class Store:
 
     def _linked_by_others(self, author: Author) -> list[int]:
         """The links that others have added or tied elsewhere in the last seconds."""
-        lately = self.journal.lately(DEFAULT_PROJECT, LINK, self._now() - LATELY)
+        lately = self.journal.lately(LINK, self._now() - LATELY)
         return [each.id for each in lately if author.is_other_than(each.author)]
 
     def _dates(self, present: State, sent: State, changed: AbstractSet[str]) -> State:
@@ -750,23 +745,21 @@ class Store:
 
     # The order of rows.
 
-    def _moved(self, project: str, row: Row, state: State, target: str) -> State:
+    def _moved(self, row: Row, state: State, target: str) -> State:
         """What a drop or a new parent changes in where the row stands."""
         moves: State = {}
         elsewhere = state["parent"] != row.state["parent"]
         if target:
             moves["target"] = target
             current = None if elsewhere else row.state["sortorder"]
-            place = self._place(project, state["parent"], target, row.id, current)
+            place = self._place(state["parent"], target, row.id, current)
             if place:
                 return {**moves, "sortorder": place}
         if elsewhere:
-            moves["sortorder"] = self._end_of(project, state["parent"])
+            moves["sortorder"] = self._end_of(state["parent"])
         return moves
 
-    def _place(
-        self, project: str, parent: int, target: str, id: int, current: str | None
-    ) -> str | None:
+    def _place(self, parent: int, target: str, id: int, current: str | None) -> str | None:
         """The sort key beside a target, or None when the target stands elsewhere by now.
 
         ``current`` is the key that the row has in this branch; it is kept where it fits.
@@ -775,30 +768,30 @@ class Store:
         if not neighbour or neighbour == id:
             return None
         try:
-            beside = self._find(TASK, project, neighbour).state
+            beside = self._find(TASK, neighbour).state
         except NotFound:
             return None
         if beside["parent"] != parent:
             return None
         key = beside["sortorder"]
         sql = self._sql.below if below else self._sql.above
-        found = self._one(sql, project=project, parent=parent, but=id, key=key, most=1)
+        found = self._one(sql, parent=parent, but=id, key=key, most=1)
         other = found[0] if found else None
         low, high = (key, other) if below else (other, key)
         if current and (low is None or low < current) and (high is None or current < high):
             return current
         return fractional_index.between(low, high)
 
-    def _free(self, project: str, parent: int, sortorder: str, id: int) -> str:
+    def _free(self, parent: int, sortorder: str, id: int) -> str:
         """A sort key itself, or the next to it where another row has it by now."""
-        beside = {"project": project, "parent": parent, "but": id, "key": sortorder}
+        beside = {"parent": parent, "but": id, "key": sortorder}
         if not self._one(self._sql.taken, **beside):
             return sortorder
         found = self._one(self._sql.below, **beside, most=1)
         return fractional_index.between(sortorder, found[0] if found else None)
 
     def _make_room(
-        self, entity: Entity, project: str, row: Row | None, state: State, author: Author
+        self, entity: Entity, row: Row | None, state: State, author: Author
     ) -> list[Change]:
         """Space neighbours anew where a row would get a long key, and give it a short one.
 
@@ -810,14 +803,13 @@ class Store:
         if len(key) <= fractional_index.LONG or (row and row.state["sortorder"] == key):
             return []
         around = {
-            "project": project,
             "parent": state["parent"],
             "but": row.id if row else 0,
             "key": key,
             "most": NEIGHBOURS // 2 + 1,
         }
-        above = self._execute(self._sql.above, around).fetchall()[::-1]
-        below = self._execute(self._sql.below, around).fetchall()
+        above = self._run(self._sql.above, **around).fetchall()[::-1]
+        below = self._run(self._sql.below, **around).fetchall()
         low = above.pop(0)[0] if len(above) > NEIGHBOURS // 2 else None
         high = below.pop()[0] if len(below) > NEIGHBOURS // 2 else None
         rows = [*above, *below]
@@ -834,25 +826,23 @@ class Store:
         moved = [(id, old, new) for (old, id), new in zip(rows, keys, strict=True) if old != new]
         cause_seq = self.journal.seq() + len(moved) + 1
         olds = [low or "", *(old for old, _ in rows), high or _END]
-        self.journal.space(project, cause_seq, state["parent"], olds, [olds[0], *keys, olds[-1]])
+        self.journal.space(cause_seq, state["parent"], olds, [olds[0], *keys, olds[-1]])
         # No two may have one key, nor change their places on the way.
         down = [each for each in moved if each[2] < each[1]]
         up = [each for each in reversed(moved) if each[2] > each[1]]
         changes = []
         for id, old, new in up + down:
             self._spend(1)
-            found = self._find(TASK, project, id)
+            found = self._find(TASK, id)
             diff = {"sortorder": [old, new]}
             spaced = {**found.state, "sortorder": new}
-            changes.append(
-                self._save(TASK, project, found, spaced, diff, author, cause_seq=cause_seq)
-            )
+            changes.append(self._save(TASK, found, spaced, diff, author, cause_seq=cause_seq))
         return changes
 
-    def _follow_spacings(self, project: str, state: State, since: int) -> None:
+    def _follow_spacings(self, state: State, since: int) -> None:
         """Bring a key of an earlier day to where its neighbours are now."""
         key = state["sortorder"]
-        for old, new in self.journal.spacings(project, state["parent"], since):
+        for old, new in self.journal.spacings(state["parent"], since):
             if old[0] < key < old[-1]:
                 at = bisect_right(old, key)
                 low, high = new[at - 1], new[at]
@@ -860,15 +850,15 @@ class Store:
                     key = fractional_index.between(low or None, None if high == _END else high)
         state["sortorder"] = key
 
-    def _end_of(self, project: str, parent: int) -> str:
-        last = self._one(self._sql.last, project=project, parent=parent)[0]
+    def _end_of(self, parent: int) -> str:
+        last = self._one(self._sql.last, parent=parent)[0]
         return fractional_index.between(last, None)
 
     # Rows and journal.
 
-    def _find(self, entity: Entity, project: str, id: int | str) -> Row:
+    def _find(self, entity: Entity, id: int | str) -> Row:
         if isinstance(id, int) and 0 < id < 1 << 63:
-            found = self._one(self._entities[entity.name].find, id=id, project=project)
+            found = self._one(self._entities[entity.name].find, id=id)
             if found:
                 rev, mark, fields, *columns = found
                 return Row(id, rev, mark, self._state(entity, fields, columns))
@@ -876,10 +866,10 @@ class Store:
                 raise NotFound(f"This {entity.name} has been deleted.", deleted=True)
         raise NotFound(f"There is no such {entity.name}.")
 
-    def _is_there(self, entity: Entity, project: str, id: int | str) -> bool:
+    def _is_there(self, entity: Entity, id: int | str) -> bool:
         if not isinstance(id, int) or not 0 < id < 1 << 63:
             return False
-        return self._one(self._entities[entity.name].find, id=id, project=project) is not None
+        return self._one(self._entities[entity.name].find, id=id) is not None
 
     def _state(self, entity: Entity, fields: str, columns: list[Any]) -> State:
         state: State = orjson.loads(fields)
@@ -920,7 +910,7 @@ class Store:
         if edit.mark is not None and edit.mark != marks.show(mark ^ self.shape):
             raise Stale(STALE)
 
-    def _dependents(self, entity: Entity, project: str, row: Row) -> list[tuple[Entity, Row]]:
+    def _dependents(self, entity: Entity, row: Row) -> list[tuple[Entity, Row]]:
         """The row and all that goes with it, each before what it points to."""
         found = {row.id: (entity, row)}
         self._spend(1)
@@ -932,11 +922,11 @@ class Store:
                     if name != pointed.name:
                         continue
                     sql = self._entities[other.name].pointing[pointer]
-                    ends = {"pointed": above.id, "project": project}
-                    for (id,) in self._execute(sql, ends).fetchall():
+                    ends = {"pointed": above.id}
+                    for (id,) in self._run(sql, **ends).fetchall():
                         if id not in found:
                             self._spend(1)
-                            found[id] = (other, self._find(other, project, id))
+                            found[id] = (other, self._find(other, id))
                             waiting.append(found[id])
         # Links first, and below before above: so no client is ever told to keep a row
         # whose parent it has dropped, nor a link whose end it has dropped.
@@ -947,7 +937,6 @@ class Store:
     def _save(
         self,
         entity: Entity,
-        project: str,
         row: Row | None,
         state: State,
         diff: Diff,
@@ -963,14 +952,18 @@ class Store:
         seq, mark = self.journal.next(), self._new_mark()
         id = row.id if row else id or seq
         names, sql = entity.columns, self._entities[entity.name]
-        values = {"id": id, "rev": seq, "mark": mark, "fields": _fields(entity, state)}
+        values = {
+            "project": self.project,
+            "id": id,
+            "rev": seq,
+            "mark": mark,
+            "fields": _fields(entity, state),
+        }
         if row is not None and diff.keys().isdisjoint(names):
             self._execute(sql.update_fields, values)
         else:
             for name in names:
                 values[name] = state[name]
-            if row is None:
-                values["project"] = project
             self._execute(sql.update if row else sql.insert, values)
             if row and "parent" in diff:
                 self._ancestors.moved(id)
@@ -978,7 +971,7 @@ class Store:
         change = Change(
             seq,
             cause_seq or seq,
-            project,
+            self.project,
             entity,
             id,
             "update" if row else "add",
@@ -999,21 +992,19 @@ class Store:
         self.journal.record(change, request)
         return change
 
-    def _remove(
-        self, doomed: list[tuple[Entity, Row]], project: str, author: Author
-    ) -> WriteResult:
+    def _remove(self, doomed: list[tuple[Entity, Row]], author: Author) -> WriteResult:
         """Delete rows; the last of them is the one that was to go."""
         numbers = [self.journal.next() for _ in doomed]
         at = self._now()
         changes = []
         for seq, (entity, row) in zip(numbers, doomed, strict=True):
-            self._execute(self._entities[entity.name].delete, {"id": row.id})
+            self._run(self._entities[entity.name].delete, id=row.id)
             self._ancestors.moved(row.id)
             fields = recorded(merge.diff(row.state, {}))
             change = Change(
                 seq,
                 numbers[-1],
-                project,
+                self.project,
                 entity,
                 row.id,
                 "delete",
@@ -1030,8 +1021,13 @@ class Store:
         entity, row = doomed[-1]
         return WriteResult(entity, row.id, author, tuple(changes))
 
+    def _run(self, sql: str, **params: Any) -> Any:
+        """Execute SQL on what is of this project."""
+        params["project"] = self.project
+        return self._execute(sql, params)
+
     def _one(self, sql: str, **params: Any) -> Any:
-        return self._execute(sql, params).fetchone()
+        return self._run(sql, **params).fetchone()
 
 
 class _ChangedSince(Conflict):

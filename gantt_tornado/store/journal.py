@@ -22,7 +22,7 @@ from gantt_tornado.model.journal_age import Ages
 from gantt_tornado.model.marks import Marks
 from gantt_tornado.model.merge import Diff
 from gantt_tornado.store.database import Compile, Connection, param, params
-from gantt_tornado.store.tables import Counter, JournalLine, Spacing
+from gantt_tornado.store.tables import JournalLine, Project, Spacing
 
 log = logging.getLogger(__name__)
 
@@ -94,17 +94,21 @@ class _Statements:
         here = JournalLine.project == param("project")
         since = JournalLine.seq > param("seq")
         before = JournalLine.seq < param("before")
-        it = JournalLine.item_id == param("id")
+        it = here & (JournalLine.item_id == param("id"))
         numbered = JournalLine.seq == param("seq")
         most = param("most")
-        self.last = compile(JournalLine.select(fn.MAX(JournalLine.seq)))
-        self.counted = compile(Counter.select(Counter.seq))
-        self.count = compile(Counter.update(params(Counter.seq, Counter.mark)))
-        self.first_mark = compile(Counter.select(Counter.mark))
-        self.folded = compile(Counter.select(Counter.history))
-        self.mark = compile(JournalLine.select(JournalLine.mark).where(numbered))
+        ours = Project.id == param("project")
+        self.last = compile(JournalLine.select(fn.MAX(JournalLine.seq)).where(here))
+        self.counted = compile(Project.select(Project.seq).where(ours))
+        counts = (Project.seq, Project.mark, Project.horizon, Project.horizon_mark)
+        self.count = compile(Project.update(params(*counts)).where(ours))
+        self.horizon = compile(Project.select(Project.horizon, Project.horizon_mark).where(ours))
+        self.folded = compile(Project.select(Project.history).where(ours))
+        self.mark = compile(JournalLine.select(JournalLine.mark).where(here, numbered))
         self.marks = compile(
-            JournalLine.select(JournalLine.seq, JournalLine.mark).order_by(JournalLine.seq)
+            JournalLine.select(JournalLine.seq, JournalLine.mark)
+            .where(here)
+            .order_by(JournalLine.seq)
         )
         self.record = compile(JournalLine.insert(params(*JournalLine._meta.sorted_fields)))
         self.later = compile(
@@ -146,7 +150,6 @@ class _Statements:
                 JournalLine.seq == param("id"), it, JournalLine.client_id == param("client_id")
             )
         )
-        self.oldest = compile(JournalLine.select(fn.MIN(JournalLine.seq)))
         read = [_raw(f) for f in JournalLine._meta.sorted_fields if f.name not in _UNREAD]
         lines = JournalLine.select(*read)
         self.line = compile(lines.where(here, numbered))
@@ -178,6 +181,7 @@ class _Statements:
         self.touched = compile(
             JournalLine.select(JournalLine.item_id, JournalLine.seq, _raw(JournalLine.entity))
             .join(newest, on=JournalLine.seq == newest.c.seq)
+            .where(here)
             .order_by(JournalLine.seq)
         )
         self.reparented = compile(
@@ -192,7 +196,7 @@ class _Statements:
         )
         self.times = compile(
             JournalLine.select(JournalLine.seq, JournalLine.at)
-            .where(since)
+            .where(here, since)
             .order_by(JournalLine.seq)
             .limit(most)
         )
@@ -212,6 +216,7 @@ class _Statements:
             JournalLine.select(
                 JournalLine.seq, JournalLine.cause_seq, JournalLine.group_seq, JournalLine.at
             )
+            .where(here)
             .order_by(JournalLine.seq)
             .limit(PRUNED_AT_ONCE)
         )
@@ -223,7 +228,7 @@ class _Statements:
             .order_by(JournalLine.seq.desc())
             .limit(LATEST)
         )
-        self.prune = compile(JournalLine.delete().where(JournalLine.seq <= param("seq")))
+        self.prune = compile(JournalLine.delete().where(here, JournalLine.seq <= param("seq")))
         self.space = compile(Spacing.insert(params(*Spacing._meta.sorted_fields)))
         self.spacings = compile(
             Spacing.select(Spacing.keys)
@@ -234,13 +239,16 @@ class _Statements:
             )
             .order_by(Spacing.seq)
         )
-        self.prune_spacings = compile(Spacing.delete().where(Spacing.seq <= param("seq")))
+        self.prune_spacings = compile(
+            Spacing.delete().where(Spacing.project == param("project"), Spacing.seq <= param("seq"))
+        )
 
 
 class Journal:
-    """The lines of the journal and their numbers."""
+    """The lines of one project's journal and their numbers."""
 
-    def __init__(self, database: Connection) -> None:
+    def __init__(self, database: Connection, project: int = DEFAULT_PROJECT) -> None:
+        self.project: Final = project
         self._execute = database.execute
         self._sql = database.prepared(_Statements)
         self._database = database
@@ -263,15 +271,15 @@ class Journal:
 
     def horizon(self) -> int:
         """The last change that has been forgotten."""
-        oldest = self._one(self._sql.oldest)[0]
-        return self.seq() if oldest is None else int(oldest) - 1
+        return int(self._one(self._sql.horizon)[0])
 
     def mark(self, seq: int) -> int | None:
         """The mark of a change that is remembered, or of the last that is not."""
         found = self._one(self._sql.mark, seq=seq)
-        if found is None and seq == self.horizon():
-            found = self._one(self._sql.first_mark)
-        return int(found[0]) if found else None
+        if found:
+            return int(found[0])
+        horizon, mark = self._one(self._sql.horizon)
+        return int(mark) if seq == horizon else None
 
     def folded(self) -> int:
         """What is to be folded into all marks: another, and to pages it is another history."""
@@ -279,16 +287,16 @@ class Journal:
 
     def marks(self) -> Marks:
         """The marks of what is remembered, and of the horizon."""
-        first = self._one(self._sql.first_mark)[0]
-        return Marks(self.horizon(), first, self._execute(self._sql.marks))
+        horizon, mark = self._one(self._sql.horizon)
+        return Marks(horizon, mark, self._run(self._sql.marks))
 
     def knows(self, entity: Entity, id: int) -> bool:
         """Whether an item of this id has ever been, as far as remembered."""
         return self._one(self._sql.known, id=id, entity=entity.name) is not None
 
-    def added_by(self, project: str, request: str) -> int | None:
+    def added_by(self, request: str) -> int | None:
         """The id of the item that a request with this ``Idempotency-Key`` added."""
-        found = self._one(self._sql.added, request=request, project=project)
+        found = self._one(self._sql.added, request=request)
         return int(found[0]) if found else None
 
     def added_on(self, id: int, client_id: str) -> bool:
@@ -302,7 +310,7 @@ class Journal:
             {
                 "seq": change.seq,
                 "cause_seq": change.cause_seq,
-                "project": change.project,
+                "project": self.project,
                 "entity": change.entity.name,
                 "item_id": change.id,
                 "action": change.action,
@@ -324,7 +332,7 @@ class Journal:
         """The changes of an item after ``seq``, newest first. What lies before a line that
         cannot be read counts as forgotten."""
         found: list[Later] = []
-        for line in self._execute(self._sql.later, {"id": id, "seq": seq}):
+        for line in self._run(self._sql.later, id=id, seq=seq):
             fields, user, client_id, *numbers, action, cause_seq, number = line
             try:
                 author = _author(user, client_id)
@@ -337,92 +345,89 @@ class Journal:
                 break
         return found
 
-    def line(self, project: str, seq: int) -> Change | None:
+    def line(self, seq: int) -> Change | None:
         """One change, None where it was never made or is forgotten."""
-        found = self._one(self._sql.line, project=project, seq=seq)
-        return next(_readable(project, [found]), None) if found else None
+        found = self._one(self._sql.line, seq=seq)
+        return next(_readable(self.project, [found]), None) if found else None
 
-    def moved(self, project: str, seq: int) -> list[Moved]:
+    def moved(self, seq: int) -> list[Moved]:
         """The tasks that were given another parent after ``seq``."""
-        params = {"project": project, "seq": seq}
         return [
             Moved(id, number, at, _author(user, client_id, "replace"))
-            for id, number, at, user, client_id in self._execute(self._sql.moved, params)
+            for id, number, at, user, client_id in self._run(self._sql.moved, seq=seq)
             if type(id) is type(at) is int
         ]
 
     def authors_since(self, id: int, seq: int) -> list[Author]:
         """Who has changed an item after ``seq``."""
-        found = self._execute(self._sql.authors, {"id": id, "seq": seq}).fetchall()
+        found = self._run(self._sql.authors, id=id, seq=seq).fetchall()
         return [_author(user, client_id, "replace") for user, client_id in found]
 
-    def taken(self, project: str, cause_seq: int) -> int:
+    def taken(self, cause_seq: int) -> int:
         """How many items a delete took with the one that it was asked for."""
-        return int(self._one(self._sql.count_taken, project=project, cause_seq=cause_seq)[0])
+        return int(self._one(self._sql.count_taken, cause_seq=cause_seq)[0])
 
-    def taken_with(self, project: str, cause_seq: int) -> Iterator[Change]:
+    def taken_with(self, cause_seq: int) -> Iterator[Change]:
         """What a delete took with the item that it was asked for, last first. Changes may be
         recorded while it is read."""
-        return self._in_slices(project, self._sql.taken, cause_seq, cause_seq=cause_seq)
+        return self._in_slices(self._sql.taken, cause_seq, cause_seq=cause_seq)
 
-    def group(self, project: str, group_seq: int) -> Iterator[Change]:
+    def group(self, group_seq: int) -> Iterator[Change]:
         """The changes of a group, last first. Others may be recorded while it is read."""
-        return self._in_slices(project, self._sql.together, 1 << 62, group_seq=group_seq)
+        return self._in_slices(self._sql.together, 1 << 62, group_seq=group_seq)
 
-    def _in_slices(self, project: str, sql: str, before: int, **params: int) -> Iterator[Change]:
+    def _in_slices(self, sql: str, before: int, **params: int) -> Iterator[Change]:
         while True:
-            lines = self._execute(sql, {"project": project, "before": before, **params}).fetchall()
-            yield from _readable(project, lines)
+            lines = self._run(sql, before=before, **params).fetchall()
+            yield from _readable(self.project, lines)
             if len(lines) < AT_ONCE:
                 return
             before = lines[-1][0]
 
-    def history(self, project: str, before: int, limit: int, item: int | None) -> list[Change]:
+    def history(self, before: int, limit: int, item: int | None) -> list[Change]:
         """Changes before number ``before``, newest first, of all items or of one: up to
         ``limit``, and fewer where they are large. None means that there are none."""
-        params = {"project": project, "before": before, "most": limit, "id": item}
         sql = self._sql.history if item is None else self._sql.history_of
-        found = self._execute(sql, params)
+        found = self._run(sql, before=before, most=limit, id=item)
         changes: list[Change] = []
         size = 0
         for line in found:
             size += sum(len(text) for text in line[-3:-1] if text is not None)
             if changes and size > LARGEST_PAGE:
                 break
-            changes += _readable(project, [line])
+            changes += _readable(self.project, [line])
         return changes
 
-    def touched(self, project: str) -> Iterator[tuple[int, int, Entity, int]]:
+    def touched(self) -> Iterator[tuple[int, int, Entity, int]]:
         """Each item by its last change, oldest first: its id, that change, its entity, and
         the last change that gave it another parent, 0 for none."""
-        here = {"project": project}
-        reparented = dict(self._execute(self._sql.reparented, here).fetchall())
-        for id, seq, name in self._execute(self._sql.touched, here):
+        reparented = dict(self._run(self._sql.reparented).fetchall())
+        for id, seq, name in self._run(self._sql.touched):
             entity = _entity(name)
             if entity is not None and type(id) is int:
                 yield id, seq, entity, reparented.get(id, 0)
 
-    def last_parent(self, project: str, task: int) -> int:
+    def last_parent(self, task: int) -> int:
         """Below which task a deleted one stood, 0 where that is forgotten."""
-        last = self.history(project, 1 << 62, 1, task)
+        last = self.history(1 << 62, 1, task)
         parent = last[0].fields.get("parent", (0,))[0] if last else 0
         return parent if type(parent) is int else 0
 
-    def lately(self, project: str, entity: Entity, since: int) -> list[Change]:
+    def lately(self, entity: Entity, since: int) -> list[Change]:
         """The changes of an entity's items since a time, newest first; of the last some
         hundred changes of all."""
-        lines = self._execute(self._sql.latest, {"project": project}).fetchall()
+        lines = self._run(self._sql.latest).fetchall()
         found = [
-            self.line(project, seq)
+            self.line(seq)
             for _, name, at, seq in lines
             if _entity(name) is entity and type(at) is int and at >= since
         ]
         return [change for change in found if change is not None]
 
-    def latest(self, project: str, span: int) -> list[tuple[Entity, int]]:
+    def latest(self, span: int) -> list[tuple[Entity, int]]:
         """The items of the last changes, oldest first: of those made up to ``span``
         milliseconds before the last, but not of more than some hundred."""
-        lines = self._execute(self._sql.latest, {"project": project}).fetchall()
+        lines = self._run(self._sql.latest).fetchall()
         sound = [line for line in lines if type(line[0]) is type(line[2]) is int]
         items = {
             id: _entity(name) for id, name, at, _ in reversed(sound) if at >= sound[0][2] - span
@@ -434,9 +439,7 @@ class Journal:
 
         Returns whether there may be more. Until there are none, nothing is pruned by age.
         """
-        lines = self._execute(
-            self._sql.times, {"seq": self._ages.seq, "most": LEARNT_AT_ONCE}
-        ).fetchall()
+        lines = self._run(self._sql.times, seq=self._ages.seq, most=LEARNT_AT_ONCE).fetchall()
         self._ages.read(lines)
         return len(lines) == LEARNT_AT_ONCE
 
@@ -453,7 +456,7 @@ class Journal:
         enough = last - keep
         by_age = max(1, (last - self.horizon()) // SHARE)
         expired = 0
-        lines = self._execute(self._sql.ages).fetchall()
+        lines = self._run(self._sql.ages).fetchall()
         old = self._ages.expired([(seq, at) for seq, _, _, at in lines], clock, longest)
         for (seq, _, _, _), is_old in zip(lines, old, strict=False):
             if seq > enough:
@@ -467,34 +470,45 @@ class Journal:
         last = max(_ends(lines, expired), default=0) or self._end(lines[0])
         # When all are forgotten, their numbers are not to be given again. And a page that has
         # all up to the last of them is still one of this history.
-        mark = self.mark(last)
-        mark = marks.source()() if mark is None else mark
-        self._execute(self._sql.count, {"seq": self.seq(), "mark": mark})
-        self._execute(self._sql.prune_spacings, {"seq": last})
-        return int(self._execute(self._sql.prune, {"seq": last}).rowcount)
+        seq = self.seq()
+        self._run(
+            self._sql.count,
+            seq=seq,
+            mark=self._mark_or_new(seq),
+            horizon=last,
+            horizon_mark=self._mark_or_new(last),
+        )
+        self._run(self._sql.prune_spacings, seq=last)
+        return int(self._run(self._sql.prune, seq=last).rowcount)
+
+    def _mark_or_new(self, seq: int) -> int:
+        mark = self.mark(seq)
+        return marks.source()() if mark is None else mark
 
     def _end(self, line: tuple[int, int, int, int]) -> int:
         """The last change of those to which one belongs, a delete or a group."""
         _, cause_seq, group_seq, _ = line
         if not group_seq:
             return cause_seq
-        here = {"project": DEFAULT_PROJECT, "group_seq": group_seq}
-        return int(self._one(self._sql.last_together, **here)[0])
+        return int(self._one(self._sql.last_together, group_seq=group_seq)[0])
 
-    def space(self, project: str, seq: int, parent: int, old: list[str], new: list[str]) -> None:
+    def space(self, seq: int, parent: int, old: list[str], new: list[str]) -> None:
         """Note that neighbours were spaced anew, for change ``seq``."""
         keys = orjson.dumps([old, new]).decode()
-        values = {"seq": seq, "project": project, "parent": parent, "keys": keys}
-        self._execute(self._sql.space, values)
+        self._run(self._sql.space, seq=seq, parent=parent, keys=keys)
 
-    def spacings(self, project: str, parent: int, since: int) -> Iterator[list[list[str]]]:
+    def spacings(self, parent: int, since: int) -> Iterator[list[list[str]]]:
         """The keys before and after of what was spaced anew since a change, oldest first."""
-        params = {"project": project, "parent": parent, "seq": since}
-        for (keys,) in self._execute(self._sql.spacings, params).fetchall():
+        for (keys,) in self._run(self._sql.spacings, parent=parent, seq=since).fetchall():
             yield orjson.loads(keys)
 
+    def _run(self, sql: str, **params: Any) -> Any:
+        """Execute SQL on what is of this project."""
+        params["project"] = self.project
+        return self._execute(sql, params)
+
     def _one(self, sql: str, **params: Any) -> Any:
-        return self._execute(sql, params).fetchone()
+        return self._run(sql, **params).fetchone()
 
 
 def _ends(lines: list[tuple[int, int, int, int]], count: int) -> Iterator[int]:
@@ -511,7 +525,7 @@ def recorded(fields: Diff) -> str:
     return orjson.dumps(fields).decode()
 
 
-def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Change]:
+def _readable(project: int, lines: Iterable[tuple[Any, ...]]) -> Iterator[Change]:
     """The changes in lines of the journal. A damaged line must not hide all others."""
     for line in lines:
         try:
@@ -520,7 +534,7 @@ def _readable(project: str, lines: Iterable[tuple[Any, ...]]) -> Iterator[Change
             log.warning("change %s cannot be read: %s", line[0], error)
 
 
-def _committed(project: str, line: tuple[Any, ...]) -> Change:
+def _committed(project: int, line: tuple[Any, ...]) -> Change:
     seq, cause_seq, name, id, action, user, client_id, at, fields, dropped, group_seq = line
     entity, done = _entity(name), _decoded(action)
     if entity is None:

@@ -1,22 +1,51 @@
-"""The tables: items by entity, the journal, settings, the counter."""
+"""The tables: projects, their items by entity, their journals, and settings.
+
+All but the settings are keyed by the project first, and each project counts its changes, and so
+the ids of its items, from 1.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from peewee import BigIntegerField, IntegerField, Model, TextField
+from peewee import BigIntegerField, CompositeKey, IntegerField, Model, TextField
+
+
+class Project(Model):
+    """A plan. Times are in milliseconds since 1970, 0 where it did not happen."""
+
+    id = IntegerField(primary_key=True)
+    #: What stands in addresses.
+    name = TextField(unique=True)
+    title = TextField()
+    public = IntegerField()
+    #: The last change when some were forgotten, so that even when all are, no number is given
+    #: twice, and its mark.
+    seq = BigIntegerField()
+    mark = IntegerField()
+    #: The last change that is forgotten, 0 for none, and its mark, at first that of the beginning.
+    horizon = BigIntegerField()
+    horizon_mark = IntegerField()
+    #: What is folded into all of its marks.
+    history = IntegerField()
+    created = BigIntegerField()
+    archived = BigIntegerField()
+    deleted = BigIntegerField()
 
 
 class Item(Model):
-    """A row of a plan. ``id`` is unique across all entities; ``rev`` is its last change, and
-    ``mark`` the mark of that, see :mod:`gantt_tornado.model.marks`."""
+    """A row of a plan. ``id`` is unique across all entities of a project; ``rev`` is its last
+    change, and ``mark`` the mark of that, see :mod:`gantt_tornado.model.marks`."""
 
-    id = BigIntegerField(primary_key=True)
-    project = TextField()
+    project = IntegerField()
+    id = BigIntegerField()
     rev = BigIntegerField()
     mark = IntegerField()
     fields = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("project", "id")
 
 
 class Task(Item):
@@ -46,17 +75,17 @@ class Baseline(Item):
 class JournalLine(Model):
     """The journal: what was changed, in the order in which it was committed."""
 
-    seq = BigIntegerField(primary_key=True)
+    project = IntegerField()
+    seq = BigIntegerField()
     #: The change that was asked for: its own seq, but for what a delete took with it.
-    cause_seq = BigIntegerField(column_name="root")
-    project = TextField()
+    cause_seq = BigIntegerField()
     entity = TextField()
     item_id = BigIntegerField()
     action = TextField()
     user = TextField()
-    client_id = TextField(column_name="device")
+    client_id = TextField()
     #: The ``_rev`` that the item had on the writer's screen, 0 where it is unknown.
-    base_rev = BigIntegerField(column_name="seen")
+    base_rev = BigIntegerField()
     #: The item's change before this one, 0 for none.
     previous = BigIntegerField()
     #: Milliseconds since 1970, UTC.
@@ -76,16 +105,20 @@ class JournalLine(Model):
 
     class Meta:
         table_name = "change"
+        primary_key = CompositeKey("project", "seq")
 
 
 class Spacing(Model):
     """Keys of neighbours that were spaced anew to make room for change ``seq``."""
 
-    seq = BigIntegerField(primary_key=True)
-    project = TextField()
+    project = IntegerField()
+    seq = BigIntegerField()
     parent = BigIntegerField()
     #: The keys before and after, as JSON, each with those that bounded them at both ends.
     keys = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("project", "seq")
 
 
 class Setting(Model):
@@ -93,17 +126,6 @@ class Setting(Model):
 
     name = TextField(primary_key=True)
     value = TextField()
-
-
-class Counter(Model):
-    """One row: the last change when some were forgotten, so that even when all are, no
-    number is given twice; the mark of the last that is forgotten, at first of the
-    beginning; and what is folded into all marks."""
-
-    id = IntegerField(primary_key=True)
-    seq = BigIntegerField()
-    mark = IntegerField()
-    history = IntegerField()
 
 
 #: The table of each entity, by the entity's name.

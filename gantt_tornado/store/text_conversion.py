@@ -18,7 +18,7 @@ from peewee import Field, Model
 from gantt_tornado.model import text
 from gantt_tornado.store.continuity import renew
 from gantt_tornado.store.database import Compile, Database, param
-from gantt_tornado.store.tables import MODELS, JournalLine, Setting
+from gantt_tornado.store.tables import MODELS, JournalLine, Project, Setting
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +34,21 @@ class _Statements:
 
     def __init__(self, compile: Compile, model: type[Model], key: Field) -> None:
         fields: Field = model.fields  # type: ignore[attr-defined]
+        here = model.project == param("project")  # type: ignore[attr-defined]
         suspect = fields.contains("<") | fields.contains("&")
-        rows = model.select(key, fields).where(key > param("last"), suspect).order_by(key)
+        rows = model.select(key, fields).where(here, key > param("last"), suspect).order_by(key)
         self.read = compile(rows.limit(param("most")))
-        self.write = compile(model.update({fields: param("fields")}).where(key == param("key")))
+        it = here & (key == param("key"))
+        self.write = compile(model.update({fields: param("fields")}).where(it))
 
 
 def _tables(compile: Compile) -> list[_Statements]:
     items = [_Statements(compile, each, each.id) for each in MODELS.values()]
     return [*items, _Statements(compile, JournalLine, JournalLine.seq)]
+
+
+def _projects(compile: Compile) -> str:
+    return compile(Project.select(Project.id))
 
 
 def _setting(compile: Compile) -> tuple[str, str]:
@@ -60,21 +66,33 @@ def convert(database: Database, html: str) -> bool:
     if database.execute(read).fetchone()[0] == html:
         return False
     count = 0
-    for table in database.prepared(_tables):
-        for key, fields in _rows(database, table):
-            converted = _converted(WAYS[html], fields)
-            if converted != fields:
-                database.execute(table.write, {"fields": converted, "key": key})
-                count += 1
+    for (project,) in database.execute(database.prepared(_projects)).fetchall():
+        for table in database.prepared(_tables):
+            count += _convert(database, table, project, WAYS[html])
+        renew(database, project)
     database.execute(write, {"html": html})
-    renew(database)
     log.info("text is kept as html = %r from now on: %d rows were converted", html, count)
     return True
 
 
-def _rows(database: Database, table: _Statements) -> Iterator[tuple[int, str]]:
+def _convert(
+    database: Database, table: _Statements, project: int, way: Callable[[str], str]
+) -> int:
+    """Convert what a project has in one table. Returns how many rows."""
+    count = 0
+    for key, fields in _rows(database, table, project):
+        converted = _converted(way, fields)
+        if converted != fields:
+            values = {"project": project, "key": key, "fields": converted}
+            database.execute(table.write, values)
+            count += 1
+    return count
+
+
+def _rows(database: Database, table: _Statements, project: int) -> Iterator[tuple[int, str]]:
     last = 0
-    while rows := database.execute(table.read, {"last": last, "most": SLICE}).fetchall():
+    values = {"project": project, "most": SLICE}
+    while rows := database.execute(table.read, {**values, "last": last}).fetchall():
         yield from rows
         last = rows[-1][0]
 

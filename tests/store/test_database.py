@@ -73,9 +73,9 @@ def test_an_empty_file_is_filled(path: Path, opened: Callable[..., Database]) ->
 
 def test_what_was_written_is_there_again(path: Path, opened: Callable[..., Database]) -> None:
     first = opened()
-    first.peewee.execute_sql("UPDATE counter SET seq = 7")
+    first.peewee.execute_sql("UPDATE project SET seq = 7")
     first.close()
-    assert opened().peewee.execute_sql("SELECT seq FROM counter").fetchone() == (7,)
+    assert opened().peewee.execute_sql("SELECT seq FROM project").fetchone() == (7,)
 
 
 def test_a_relative_path_is_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,8 +97,8 @@ def test_two_databases_in_memory_share_nothing() -> None:
     first, second = Database("sqlite:///:memory:"), Database("sqlite:///:memory:")
     first.open()
     second.open()
-    first.peewee.execute_sql("UPDATE counter SET seq = 7")
-    assert second.peewee.execute_sql("SELECT seq FROM counter").fetchone() == (0,)
+    first.peewee.execute_sql("UPDATE project SET seq = 7")
+    assert second.peewee.execute_sql("SELECT seq FROM project").fetchone() == (0,)
     first.close()
     second.close()
 
@@ -226,7 +226,7 @@ def test_what_was_written_before_there_were_marks_gets_one(
     """Two copies of it are two histories from then on."""
     before = tmp_path / "migrations"
     shutil.copytree(database.MIGRATIONS, before)
-    for later in ("0007_marks.py", "0009_groups.py"):
+    for later in ("0007_marks.py", "0009_groups.py", "0010_history.py", "0011_projects.py"):
         (before / later).unlink()
     with monkeypatch.context() as patch:
         patch.setattr(database, "MIGRATIONS", before)
@@ -317,6 +317,95 @@ def test_a_server_that_was_killed_leaves_the_file_free(
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )
     opened()
+
+
+# One project becomes the first of many.
+
+DATED = '{"text":"Dig","start_date":"2026-03-02 00:00","end_date":"2026-03-05 00:00","duration":3}'
+BEFORE = (
+    "UPDATE counter SET seq = 1, mark = 77",
+    "INSERT INTO task (id, project, rev, fields, parent, sortorder, mark) "
+    f"VALUES (2, 'default', 4, '{DATED}', 0, 'a0', 5), (3, 'default', 3, '{DATED}', 2, 'a1', 6)",
+    "INSERT INTO link (id, project, rev, fields, source, target, mark) "
+    "VALUES (5, 'default', 5, '{\"type\":\"0\"}', 2, 3, 7)",
+    "INSERT INTO change (seq, root, project, entity, item_id, action, user, device, seen, "
+    "previous, at, request, fields, mark, previous_mark) "
+    "VALUES (2, 2, 'default', 'task', 2, 'add', 'eve', 'page', 0, 0, 9, 'key', '{}', 8, 0), "
+    "(4, 4, 'default', 'task', 2, 'update', 'carl', '', 2, 2, 9, '', "
+    '\'{"text":["Fill","Dig"]}\', 5, 8)',
+    "INSERT INTO spacing (seq, project, parent, keys) VALUES (4, 'default', 2, '[[],[]]')",
+)
+
+
+@pytest.fixture
+def old(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database of the version before, with two tasks, a link and two changes."""
+    before = tmp_path / "migrations"
+    shutil.copytree(database.MIGRATIONS, before)
+    (before / "0011_projects.py").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "MIGRATIONS", before)
+        made = Database(f"sqlite:///{path}")
+        made.open()
+        made.close()
+    foreign(path, *BEFORE)
+    return path
+
+
+def check_migrated(opened: Database) -> None:
+    store = Store(opened, Calendar())
+    rows = {(row.id, row.rev, row.mark) for kind in ENTITIES.values() for row in store.rows(kind)}
+    assert rows == {(2, 4, 5), (3, 3, 6), (5, 5, 7)}
+    journal = store.journal
+    lines = [(line.seq, line.author.user, line.fields) for line in journal.history(99, 9, None)]
+    assert lines == [(4, "carl", {"text": ["Fill", "Dig"]}), (2, "eve", {})]
+    assert (journal.seq(), journal.horizon(), journal.mark(1), journal.mark(4)) == (4, 1, 77, 5)
+    assert journal.added_by("key") == 2
+    assert list(journal.spacings(2, 3)) == [[[], []]]
+    assert [each.base_rev for each in journal.later(2, 2)] == [2]
+
+
+def test_a_database_of_before_is_the_project_default(
+    old: Path, opened: Callable[..., Database]
+) -> None:
+    migrated = opened(old)
+    check_migrated(migrated)
+    rows = migrated.execute("SELECT id, name, created, archived, deleted FROM project").fetchall()
+    assert rows == [(1, "default", 9, 0, 0)]
+
+
+def test_a_migration_that_was_killed_begins_anew(
+    old: Path, opened: Callable[..., Database]
+) -> None:
+    code = (
+        "import os, peewee, sys; from gantt_tornado.store.database import Database\n"
+        "execute = peewee.SqliteDatabase.execute_sql\n"
+        "def killed(self, sql, *args):\n"
+        "    if sql.startswith('ALTER TABLE new_spacing'): os.kill(os.getpid(), 9)\n"
+        "    return execute(self, sql, *args)\n"
+        "peewee.SqliteDatabase.execute_sql = killed\n"
+        "Database(sys.argv[1]).open()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, f"sqlite:///{old}"], check=False)
+    assert done.returncode == -9
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("SELECT COUNT(root) FROM change").fetchone() == (2,)
+    check_migrated(opened(old))
+
+
+def test_a_long_migration_says_first_what_it_takes(
+    old: Path, opened: Callable[..., Database], caplog: pytest.LogCaptureFixture
+) -> None:
+    numbers = "WITH RECURSIVE n(n) AS (SELECT 9 UNION ALL SELECT n + 1 FROM n LIMIT 10000)"
+    columns = "root, project, entity, item_id, action, user, device, seen, previous, at, request"
+    foreign(
+        old,
+        f"INSERT INTO change (seq, {columns}, fields, mark, previous_mark) {numbers} "
+        f"SELECT n, n, 'default', 'task', 2, 'update', '', '', 0, 0, 0, '', '{{}}', 0, 0 FROM n",
+    )
+    opened(old)
+    (said,) = [each.getMessage() for each in caplog.records if "free disk" in each.getMessage()]
+    assert "10005 rows, which takes about 1 seconds and needs" in said
 
 
 # Queries.

@@ -18,7 +18,7 @@ from gantt_tornado.live.plan import Plan
 from gantt_tornado.model import fractional_index
 from gantt_tornado.model.change import NOBODY, Author, WriteResult
 from gantt_tornado.model.dates import ISO, Calendar
-from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, LINK, TASK
+from gantt_tornado.model.entities import ENTITIES, LINK, TASK
 from gantt_tornado.store.items import LATELY, LINES_READ, LOOKED_AT, Store
 from gantt_tornado.store.journal import MOST_LATER
 from tests.support import ALICE, BOB, DATES, Driven, value
@@ -206,7 +206,7 @@ def test_a_pointer_to_what_was_deleted_is_dropped_and_the_rest_kept(
     outcome = plan.update(entity, item["id"], {field: gone, "colour": "red"}, BOB)
     assert value(outcome)[field] == item[field] and value(outcome)["colour"] == "red"
     assert (outcome.differs, outcome.dropped) == (True, {field: gone})
-    assert plan.store.journal.line(DEFAULT_PROJECT, value(outcome)["_rev"]).dropped == {field: gone}
+    assert plan.store.journal.line(value(outcome)["_rev"]).dropped == {field: gone}
 
 
 def test_what_was_dropped_is_in_the_journal_although_nothing_else_was_changed(
@@ -1584,7 +1584,7 @@ def test_an_order_is_that_of_a_list_when_neighbours_make_room(
 
 def test_neighbours_that_made_room_are_in_nobodys_history(plan: Driven) -> None:
     ids, _ = made_room(plan)
-    lines = [plan.store.journal.history(DEFAULT_PROJECT, 1 << 60, 99, id) for id in ids]
+    lines = [plan.store.journal.history(1 << 60, 99, id) for id in ids]
     assert [[each.action for each in line] for line in lines] == [["add"]] * 3
     assert [action for _, action, _, _ in plan.journal()] == ["add"] * 4
 

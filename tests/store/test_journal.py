@@ -9,10 +9,10 @@ import pytest
 from gantt_tornado.errors import Conflict, NotFound
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.model.change import Author, Change
-from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES
+from gantt_tornado.model.entities import ENTITIES
 from gantt_tornado.model.journal_age import DAY
 from gantt_tornado.store import journal as journal_module
-from gantt_tornado.store.journal import AT_ONCE, MOST_LATER, PRUNED_AT_ONCE, SHARE
+from gantt_tornado.store.journal import AT_ONCE, MOST_LATER, PRUNED_AT_ONCE, SHARE, Journal
 from tests.support import ALICE, BOB, DATES, Driven, replay, value
 
 
@@ -26,7 +26,7 @@ def plan() -> Iterator[Driven]:
 def history(
     plan: Driven, before: int = 1 << 60, limit: int = 99, item: int | None = None
 ) -> list[Change]:
-    return plan.store.journal.history(DEFAULT_PROJECT, before, limit, item)
+    return plan.store.journal.history(before, limit, item)
 
 
 # History.
@@ -105,7 +105,7 @@ def test_what_a_delete_took_with_it_names_the_delete(plan: Driven) -> None:
     plan.task(parent=top)
     changes = plan.delete("task", top).changes
     assert {change.cause_seq for change in changes} == {changes[-1].seq}
-    taken = plan.store.journal.taken_with(DEFAULT_PROJECT, changes[-1].seq)
+    taken = plan.store.journal.taken_with(changes[-1].seq)
     assert [line.id for line in taken] == [changes[0].id]
 
 
@@ -115,8 +115,8 @@ def test_what_a_delete_took_is_read_whole_in_parts(plan: Driven, count: int) -> 
     below = [plan.task(parent=top) for _ in range(count)]
     root = plan.delete("task", top).changes[-1].seq
     statements = plan.statements()
-    taken = [line.id for line in plan.store.journal.taken_with(DEFAULT_PROJECT, root)]
-    assert (sorted(taken), plan.store.journal.taken(DEFAULT_PROJECT, root)) == (below, count)
+    taken = [line.id for line in plan.store.journal.taken_with(root)]
+    assert (sorted(taken), plan.store.journal.taken(root)) == (below, count)
     assert len(statements) == count // AT_ONCE + 2
 
 
@@ -130,13 +130,13 @@ def test_no_more_changes_of_an_item_are_read_than_a_merge_can_use(plan: Driven) 
 
 
 def test_a_change_that_is_not_there_is_none(plan: Driven) -> None:
-    assert plan.store.journal.line(DEFAULT_PROJECT, 1) is None
+    assert plan.store.journal.line(1) is None
 
 
 def test_changes_of_another_project_are_not_told(plan: Driven) -> None:
     plan.task()
-    assert plan.store.journal.history("other", 1 << 60, 9, None) == []
-    assert plan.store.journal.line("other", 1) is None
+    assert Journal(plan.database, 2).history(1 << 60, 9, None) == []
+    assert Journal(plan.database, 2).line(1) is None
 
 
 @pytest.mark.parametrize(
@@ -240,13 +240,13 @@ def test_the_last_group_of_all_is_forgotten_as_a_whole(plan: Driven) -> None:
 def test_a_group_is_read_whole_in_parts(plan: Driven, count: int) -> None:
     plan.task()
     plan.together(*[plan.task] * count)
-    group = plan.store.journal.group(DEFAULT_PROJECT, 2)
+    group = plan.store.journal.group(2)
     assert [line.seq for line in group] == list(range(count + 1, 1, -1))
 
 
 def test_a_group_is_found_by_its_index(plan: Driven) -> None:
     statements = plan.statements()
-    list(plan.store.journal.group(DEFAULT_PROJECT, 2))
+    list(plan.store.journal.group(2))
     (step,) = plan.database.peewee.execute_sql(f"EXPLAIN QUERY PLAN {statements[-1]}").fetchall()
     assert "change_group" in str(step)
 
@@ -292,7 +292,7 @@ def test_an_item_older_than_the_journal_is_merged_all_the_same(plan: Driven) -> 
 
 
 def latest(plan: Driven, span: int = 1000) -> list[int]:
-    return [id for _, id in plan.store.journal.latest(DEFAULT_PROJECT, span)]
+    return [id for _, id in plan.store.journal.latest(span)]
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ NO_CHANGE = [
     {"at": 1 << 62},
     {"at": -1},
     {"user": b"\xff"},
-    {"device": b"\xff"},
+    {"client_id": b"\xff"},
     {"entity": b"\xff"},
     {"action": b"\xff"},
     {"dropped": "{"},
@@ -369,7 +369,9 @@ def damage_line(plan: Driven, seq: int, damage: dict[str, Any]) -> None:
         )
 
 
-@pytest.mark.parametrize("damage", [*DAMAGE, *NO_CHANGE, {"item_id": "x"}, {"root": "x"}], ids=str)
+@pytest.mark.parametrize(
+    "damage", [*DAMAGE, *NO_CHANGE, {"item_id": "x"}, {"cause_seq": "x"}], ids=str
+)
 def test_a_damaged_line_hides_no_other(
     plan: Driven, damage: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -401,7 +403,14 @@ def test_a_delete_is_undone_without_the_lines_that_are_damaged(
 
 @pytest.mark.parametrize(
     "damage",
-    [*DAMAGE[:5], *DAMAGE[-2:], {"user": b"\xff"}, {"previous": "x"}, {"seen": "x"}, {"at": "x"}],
+    [
+        *DAMAGE[:5],
+        *DAMAGE[-2:],
+        {"user": b"\xff"},
+        {"previous": "x"},
+        {"base_rev": "x"},
+        {"at": "x"},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("line", [2, 3])
@@ -421,7 +430,7 @@ def test_a_plan_with_a_damaged_line_is_read(plan: Driven, damage: dict[str, str]
     task = plan.task()
     damage_line(plan, task, damage)
     assert Plan.of(plan.store.read()).item(ENTITIES["task"], task) is not None
-    assert plan.store.journal.latest(DEFAULT_PROJECT, 1000) is not None
+    assert plan.store.journal.latest(1000) is not None
 
 
 @pytest.mark.parametrize(
@@ -443,7 +452,7 @@ def test_a_task_under_one_that_was_deleted_by_a_damaged_line_comes_to_the_top(
     assert plan.item("task", plan.task(parent=top))["parent"] == 0
 
 
-@pytest.mark.parametrize("damage", [{"user": b"\xff"}, {"device": b"\xff"}], ids=str)
+@pytest.mark.parametrize("damage", [{"user": b"\xff"}, {"client_id": b"\xff"}], ids=str)
 def test_an_author_that_cannot_be_read_is_another(plan: Driven, damage: dict[str, Any]) -> None:
     task = plan.task()
     seq = plan.update("task", task, {"text": "a"}).changes[0].seq

@@ -15,7 +15,7 @@ from gantt_tornado.errors import Stale, StartError
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.model import text
 from gantt_tornado.model.dates import Calendar
-from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES
+from gantt_tornado.model.entities import ENTITIES
 from gantt_tornado.store import text_conversion
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.text_conversion import convert
@@ -52,7 +52,7 @@ def text_of(plan: Driven, id: int, field: str = "text") -> Any:
 
 
 def journal_of(plan: Driven, id: int) -> list[Any]:
-    lines = plan.store.journal.history(DEFAULT_PROJECT, 1 << 60, 99, id)
+    lines = plan.store.journal.history(1 << 60, 99, id)
     return [line.fields["text"] for line in lines]
 
 
