@@ -127,7 +127,7 @@ def tell(db):
 def projects(db):
     """The table of projects, and in it the one that there was."""
     db.execute_sql(
-        'CREATE TABLE "project" ("id" INTEGER NOT NULL PRIMARY KEY, "name" TEXT NOT NULL, '
+        'CREATE TABLE "project" ("id" INTEGER PRIMARY KEY AUTOINCREMENT, "name" TEXT NOT NULL, '
         '"title" TEXT NOT NULL, "public" INTEGER NOT NULL, "seq" INTEGER NOT NULL, '
         '"mark" INTEGER NOT NULL, "horizon" INTEGER NOT NULL, "horizon_mark" INTEGER NOT NULL, '
         '"history" INTEGER NOT NULL, "created" INTEGER NOT NULL, "archived" INTEGER NOT NULL, '

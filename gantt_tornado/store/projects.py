@@ -1,0 +1,292 @@
+"""The projects of a database: made, copied, listed, changed and deleted.
+
+Runs on the writer's thread, inside its transactions. What may take long, a copy and the rows of
+what was deleted, is done a slice at a time, so that no write waits long for it: until a project is
+all there, and once its rows begin to go, ``created`` is 0, and nobody is told of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from peewee import Model, fn
+
+from gantt_tornado.errors import Conflict, NotFound
+from gantt_tornado.model import marks
+from gantt_tornado.model.entities import DEFAULT_PROJECT
+from gantt_tornado.model.project import ProjectInfo, check_name
+from gantt_tornado.store.database import Compile, Database, param, params
+from gantt_tornado.store.journal import Journal
+from gantt_tornado.store.tables import MODELS, Item, JournalLine, Project, Spacing, Task
+
+#: Rows that are copied or deleted in one go.
+SLICE: Final = 500
+
+
+class _Statements:
+    """The SQL of the table of projects."""
+
+    def __init__(self, compile: Compile) -> None:
+        fields = Project._meta.sorted_fields
+        shown = (
+            *(Project.id, Project.name, Project.title, Project.public),
+            *(Project.created, Project.archived, Project.deleted),
+        )
+        here = Project.id == param("project")
+        self.add = compile(Project.insert(params(*(each for each in fields if each.name != "id"))))
+        self.named = compile(Project.select(*shown).where(Project.name == param("name")))
+        self.all = compile(
+            Project.select(*shown).where(Project.created != 0).order_by(Project.name)
+        )
+        self.change = {
+            field.name: compile(Project.update({field: param("value")}).where(here))
+            for field in (Project.title, Project.public, Project.archived, Project.deleted)
+        }
+        self.appear = compile(
+            Project.update(
+                params(Project.seq, Project.mark, Project.horizon, Project.horizon_mark)
+                | {Project.created: param("created")}
+            ).where(here)
+        )
+        self.hide = compile(Project.update({Project.created: 0}).where(here))
+        self.remove = compile(Project.delete().where(here))
+        self.hidden = compile(Project.select(Project.id).where(Project.created == 0))
+        self.expired = compile(
+            Project.select(Project.id)
+            .where(Project.created != 0, Project.deleted != 0, Project.deleted < param("before"))
+            .limit(1)
+        )
+        self.tasks = compile(Task.select(fn.COUNT(Task.id)).where(Task.project == param("project")))
+        self.changed = compile(
+            JournalLine.select(JournalLine.at)
+            .where(JournalLine.project == param("project"))
+            .order_by(JournalLine.seq.desc())
+            .limit(1)
+        )
+        self.since = compile(
+            JournalLine.select(JournalLine.item_id)
+            .where(JournalLine.project == param("project"), JournalLine.seq > param("seq"))
+            .distinct()
+        )
+
+
+class _Rows:
+    """The SQL that copies and deletes the rows of one table, ``key`` being that of its columns
+    which numbers them in a project."""
+
+    def __init__(self, compile: Compile, model: type[Model], key: Any) -> None:
+        here = model.project == param("project")  # type: ignore[attr-defined]
+        within = here & (key > param("last")) & (key <= param("upto"))
+        self.keys = compile(
+            model.select(key).where(here, key > param("last")).order_by(key).limit(param("most"))
+        )
+        self.delete = compile(model.delete().where(within))
+        if issubclass(model, Item):
+            fields = model._meta.sorted_fields
+            new = {"project": param("target"), "mark": param("mark")}
+            columns = [new.get(field.name, field) for field in fields]
+            rows = model.select(*columns).where(within).order_by(key)
+            self.copy = compile(model.insert_from(rows, fields))
+
+
+def _tables(compile: Compile) -> list[_Rows]:
+    items = [_Rows(compile, each, each.id) for each in MODELS.values()]
+    lines = [_Rows(compile, each, each.seq) for each in (JournalLine, Spacing)]
+    return [*items, *lines]
+
+
+class Projects:
+    """All projects of a database.
+
+    Args:
+        now: the time in milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._database = database
+        self._execute = database.execute
+        self._sql = database.prepared(_Statements)
+        self._tables = database.prepared(_tables)
+        self._now = now
+        # Hidden, but somebody is at work on them.
+        self._copied: set[int] = set()
+
+    def create(self, name: str, title: str = "") -> ProjectInfo:
+        """Add an empty project. As the demo it is for the caller to fill.
+
+        Raises:
+            BadRequest: no project can have this name.
+            Conflict: there is one of this name, perhaps a deleted one.
+        """
+        self._add(name, title, created=self._now())
+        return self.named(name)
+
+    def copy(self, source: str, name: str, title: str = "") -> Iterator[ProjectInfo | None]:
+        """Add a project with all items of another, but without its history.
+
+        Each step is one slice, for a transaction of its own; the last yields the project. What
+        is changed in the source meanwhile is in the copy too.
+
+        Raises:
+            BadRequest, Conflict: as for :meth:`create`, at the first step.
+            NotFound: there is no such source.
+            Conflict: it was changed too often to be followed.
+        """
+        origin = self.named(source).id
+        target = self._add(name, title, created=0)
+        self._copied.add(target)
+        try:
+            yield from self._copy(origin, target, marks.source()())
+            yield self.named(name)
+        finally:
+            self._copied.discard(target)
+
+    def _copy(self, source: int, target: int, mark: int) -> Iterator[None]:
+        journal = Journal(self._database, source)
+        seq = journal.seq()
+        copied = dict.fromkeys(range(len(MODELS)), 0)
+        for at, table in enumerate(self._tables[: len(MODELS)]):
+            while True:
+                # First what was copied is brought up to now: so no two rows are ever at one place.
+                seq = self._follow(journal, target, mark, copied, seq)
+                keys = self._slice(table, source, copied[at])
+                if not keys:
+                    break
+                values = {"last": copied[at], "upto": keys[-1], "mark": mark}
+                self._execute(table.copy, {"project": source, "target": target, **values})
+                copied[at] = keys[-1]
+                yield None
+        counts = {"seq": seq, "mark": mark, "horizon": seq, "horizon_mark": mark}
+        self._execute(self._sql.appear, {"project": target, "created": self._now(), **counts})
+
+    def _follow(
+        self, journal: Journal, target: int, mark: int, copied: dict[int, int], seq: int
+    ) -> int:
+        """Copy anew what was changed behind ``seq``. Returns the last change."""
+        last = journal.seq()
+        if last == seq:
+            return seq
+        if journal.horizon() > seq:
+            raise Conflict("The project is changed too fast to be copied. Please try again.")
+        since = {"project": journal.project, "seq": seq}
+        changed = [id for (id,) in self._execute(self._sql.since, since).fetchall()]
+        for table in self._tables[: len(MODELS)]:
+            for id in changed:
+                self._execute(table.delete, {"project": target, "last": id - 1, "upto": id})
+        for at, upto in copied.items():
+            for id in changed:
+                if id <= upto:
+                    values = {"project": journal.project, "target": target, "mark": mark}
+                    one = {"last": id - 1, "upto": id}
+                    self._execute(self._tables[at].copy, values | one)
+        return last
+
+    def named(self, name: str) -> ProjectInfo:
+        """A project.
+
+        Raises:
+            NotFound: there is none, or it is deleted.
+        """
+        found = self._find(name)
+        if found.deleted:
+            raise NotFound("There is no such project.", deleted=True)
+        return found
+
+    def all(self, deleted: bool = False) -> list[ProjectInfo]:
+        """All projects by their names, or all that can be taken back."""
+        rows = self._execute(self._sql.all).fetchall()
+        return [self._info(row) for row in rows if bool(row[-1]) is deleted]
+
+    def retitle(self, name: str, title: str) -> ProjectInfo:
+        return self._change(name, "title", title)
+
+    def set_public(self, name: str, public: bool) -> ProjectInfo:
+        return self._change(name, "public", int(public))
+
+    def archive(self, name: str, archived: bool = True) -> ProjectInfo:
+        return self._change(name, "archived", self._now() if archived else 0)
+
+    def delete(self, name: str) -> None:
+        """Delete a project. Its name stays taken, and it can be taken back, until it is forgotten.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it is the one at the root.
+        """
+        if self.named(name).id == DEFAULT_PROJECT:
+            raise Conflict("The project at the root cannot be deleted.")
+        self._change(name, "deleted", self._now())
+
+    def restore(self, name: str) -> ProjectInfo:
+        """Take back a delete.
+
+        Raises:
+            NotFound: there is no deleted project of this name, or not any more.
+        """
+        found = self._find(name)
+        if not found.deleted:
+            raise NotFound("There is no deleted project of this name.")
+        self._execute(self._sql.change["deleted"], {"project": found.id, "value": 0})
+        return self.named(name)
+
+    def forget(self, before: int) -> bool:
+        """Delete a few rows of what was deleted before a time, or of a copy that was not finished.
+
+        Returns whether there may be more.
+        """
+        project = self._doomed(before)
+        if project is None:
+            return False
+        self._execute(self._sql.hide, {"project": project})
+        for table in self._tables:
+            keys = self._slice(table, project, 0)
+            if keys:
+                values = {"project": project, "last": 0, "upto": keys[-1]}
+                self._execute(table.delete, values)
+                return True
+        self._execute(self._sql.remove, {"project": project})
+        return True
+
+    def _doomed(self, before: int) -> int | None:
+        hidden = [id for (id,) in self._execute(self._sql.hidden).fetchall()]
+        expired = self._execute(self._sql.expired, {"before": before}).fetchone() or ()
+        return next((id for id in (*hidden, *expired) if id not in self._copied), None)
+
+    def _slice(self, table: _Rows, project: int, last: int) -> list[int]:
+        values = {"project": project, "last": last, "most": SLICE}
+        return [key for (key,) in self._execute(table.keys, values).fetchall()]
+
+    def _add(self, name: str, title: str, created: int) -> int:
+        check_name(name)
+        if self._execute(self._sql.named, {"name": name}).fetchone():
+            raise Conflict("There is a project of this name already, or was until lately.")
+        mark = marks.source()()
+        counts = {"seq": 0, "mark": mark, "horizon": 0, "horizon_mark": mark}
+        times = {"created": created, "archived": 0, "deleted": 0}
+        values = {"name": name, "title": title, "public": 0, **counts, **times}
+        return int(self._execute(self._sql.add, values).lastrowid or 0)
+
+    def _change(self, name: str, field: str, value: Any) -> ProjectInfo:
+        found = self.named(name)
+        self._execute(self._sql.change[field], {"project": found.id, "value": value})
+        return self._find(name)
+
+    def _find(self, name: str) -> ProjectInfo:
+        row = self._execute(self._sql.named, {"name": name}).fetchone()
+        if row is None or not row[4]:
+            raise NotFound("There is no such project.")
+        return self._info(row)
+
+    def _info(self, row: tuple[Any, ...]) -> ProjectInfo:
+        id, name, title, public, created, archived, deleted = row
+        here = {"project": id}
+        tasks = self._execute(self._sql.tasks, here).fetchone()[0]
+        changed = self._execute(self._sql.changed, here).fetchone() or (created,)
+        times = (changed[0], created, archived, deleted)
+        return ProjectInfo(id, name, title, bool(public), tasks, *times)
