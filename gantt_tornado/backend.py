@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any, Final, Self
 from gantt_tornado.accounts import Tokens
 from gantt_tornado.config import Config
 from gantt_tornado.errors import (
+    NotFound,
     StartError,
     Unavailable,
 )
@@ -24,12 +26,14 @@ from gantt_tornado.model import protocol
 from gantt_tornado.model.entities import (
     Entity,
 )
+from gantt_tornado.model.project import DEFAULT, ProjectInfo
 from gantt_tornado.model.user import User
-from gantt_tornado.project import Project
-from gantt_tornado.store import demo
+from gantt_tornado.project import Beginning, Project
 from gantt_tornado.store.continuity import Continuity
 from gantt_tornado.store.database import Connection, Database
+from gantt_tornado.store.demo import plant
 from gantt_tornado.store.items import Damaged, Store
+from gantt_tornado.store.projects import Projects
 from gantt_tornado.store.text_conversion import convert
 from gantt_tornado.store.writer import UNREADABLE, Writer
 
@@ -37,8 +41,6 @@ log = logging.getLogger(__name__)
 
 #: Told who asks (a ``tornado.web.RequestHandler``), says which user that is.
 Authenticate = Callable[[Any], User | Awaitable[User | None] | None]
-#: The project that is served at the root.
-DEFAULT: Final = "default"
 #: Plans that are read at a time.
 READERS: Final = 2
 #: Seconds between two looks at the journal's length.
@@ -85,6 +87,8 @@ class Backend:
         self._readers = ThreadPoolExecutor(READERS, "gantt-reader")
         # Those that are used, or that an application has something to do with.
         self._projects: dict[str, Project] = {}
+        # The names that there are, and whether anybody may read without a token.
+        self._public: dict[str, bool] = {}
         #: The project that is served at the root.
         self.default = self.project(DEFAULT)
         # What it can do, for those who have no other.
@@ -115,7 +119,7 @@ class Backend:
         Raises:
             StartError: the database cannot be used; the text says why in one line.
         """
-        await self._writer.start(self._prepare)
+        self._public = await self._writer.start(self._prepare)
         try:
             # It stays in memory.
             await self.default.__aenter__()
@@ -137,7 +141,7 @@ class Backend:
         if self._tasks:
             await self._note_position()
         for project in projects:
-            await project.close(protocol.GOING_AWAY, "The server is shutting down")
+            await project.close()
 
     async def _close(self) -> None:
         await self._writer.close()
@@ -153,32 +157,139 @@ class Backend:
             project = self._projects[name] = Project(name, self.config, self._writer, read)
         return project
 
-    def _prepare(self) -> None:
+    def find(self, name: str) -> Project:
+        """A project that there is.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if name not in self._public:
+            raise NotFound("There is no such project.")
+        return self.project(name)
+
+    @property
+    def public_projects(self) -> list[str]:
+        """The names of those that anybody may read who may read without a token."""
+        return [name for name, is_public in self._public.items() if is_public]
+
+    async def projects(self, deleted: bool = False) -> list[ProjectInfo]:
+        """All projects by their names, or those that are deleted and can be taken back."""
+        return await self._writer.submit(lambda: self._registry.all(deleted))
+
+    async def create_project(
+        self, name: str, title: str = "", *, copy_of: str | None = None, demo: bool = False
+    ) -> ProjectInfo:
+        """Add a project: an empty one, with the items of another, or with the demo's.
+
+        Raises:
+            BadRequest: no project can have this name.
+            Conflict: there is one of this name, perhaps a deleted one.
+            NotFound: there is no project to copy.
+        """
+        if copy_of is not None:
+            return self._changed(await self._copy_project(copy_of, name, title))
+
+        def create() -> ProjectInfo:
+            info = self._registry.create(name, title)
+            if demo:
+                plant(self._store_on(self._database, info.id), self.config.calendar)
+            return self._registry.named(name)
+
+        return self._changed(await self._writer.submit(create))
+
+    async def _copy_project(self, source: str, name: str, title: str) -> ProjectInfo:
+        # In slices, between which others write.
+        slices = self._registry.copy(source, name, title)
+        while (info := await self._writer.submit(lambda: next(slices))) is None:
+            pass
+        await self._writer.submit(slices.close)
+        return info
+
+    async def change_project(
+        self,
+        name: str,
+        *,
+        title: str | None = None,
+        public: bool | None = None,
+        archived: bool | None = None,
+    ) -> ProjectInfo:
+        """Give a project another title, have it read by anybody who may read without a token, or
+        have it kept as it is.
+
+        Raises:
+            NotFound: there is none.
+        """
+
+        def change() -> ProjectInfo:
+            if title is not None:
+                self._registry.retitle(name, title)
+            if public is not None:
+                self._registry.set_public(name, public)
+            if archived is not None:
+                self._registry.archive(name, archived)
+            return self._registry.named(name)
+
+        return self._changed(await self._writer.submit(change))
+
+    def _changed(self, info: ProjectInfo) -> ProjectInfo:
+        self._public[info.name] = info.public
+        project = self._projects.get(info.name)
+        if project is not None and project.is_open:
+            project.info = info
+        return info
+
+    async def delete_project(self, name: str) -> None:
+        """Delete a project and close its sockets. It can be taken back for ``journal_days``.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it is the one at the root.
+        """
+        info = await self._writer.submit(lambda: self._registry.delete(name))
+        self._public.pop(name, None)
+        project = self._projects.get(name)
+        if project is not None and project.is_open:
+            # What is under way in it is refused from now on, and then it is forgotten.
+            project.info = info
+            project.disconnect(protocol.POLICY, "The project has been deleted")
+
+    async def restore_project(self, name: str) -> ProjectInfo:
+        """Take back a delete.
+
+        Raises:
+            NotFound: there is no deleted project of this name, or not any more.
+        """
+        return self._changed(await self._writer.submit(lambda: self._registry.restore(name)))
+
+    def _prepare(self) -> dict[str, bool]:
         """On the writer's thread: what has to be done before any project is read."""
         with self._database.peewee.atomic("IMMEDIATE"):
             convert(self._database, self.config.html)
+        self._registry = Projects(self._database)
+        return self._registry.public()
 
-    async def _read(self, name: str) -> tuple[Store, Plan, list[tuple[Entity, int]]]:
+    async def _read(self, name: str) -> Beginning:
         """What a project begins with. Nobody writes to it meanwhile."""
-        begin = partial(self._begin, name)
-        store, latest = await self._writer.submit(begin)
+        info, store, latest = await self._writer.submit(partial(self._begin, name))
         plan, damaged = await self._read_plan(store)
         if damaged:
             await self._writer.submit(lambda: store.mend(damaged))
             plan, _ = await self._read_plan(store)
-        return store, plan, latest
+        return Beginning(info, store, plan, latest)
 
-    def _begin(self, name: str) -> tuple[Store, list[tuple[Entity, int]]]:
+    def _begin(self, name: str) -> tuple[ProjectInfo, Store, list[tuple[Entity, int]]]:
         """On the writer's thread."""
-        self._continuity.check(self._database)
-        store = self._store_on(self._database)
+        info = self._registry.named(name)
+        self._continuity.check(self._database, info.id)
+        store = self._store_on(self._database, info.id)
         latest = store.journal.latest(int(1000 * 2 * TOGETHER))
         if self.config.demo and name == DEFAULT and store.journal.seq() == 0:
-            demo.plant(store, self.config.calendar)
-        return store, latest
+            plant(store, self.config.calendar)
+        return info, store, latest
 
-    def _store_on(self, connection: Connection) -> Store:
-        return Store(connection, self.config.calendar, markup=self.config.html == "clean")
+    def _store_on(self, connection: Connection, project: int) -> Store:
+        config = self.config
+        return Store(connection, config.calendar, project, markup=config.html == "clean")
 
     async def _read_plan(self, store: Store) -> tuple[Plan, list[Damaged]]:
         """The plan, and what is damaged in its rows, which has to be mended first."""
@@ -186,12 +297,12 @@ class Backend:
             return await self._writer.submit(lambda: _plan_and_damage(store))
         # On a thread of its own: other projects are written to meanwhile.
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read_snapshot)
+        return await loop.run_in_executor(self._readers, self._read_snapshot, store.project)
 
-    def _read_snapshot(self) -> tuple[Plan, list[Damaged]]:
+    def _read_snapshot(self, project: int) -> tuple[Plan, list[Damaged]]:
         snapshot = self._database.snapshot()
         try:
-            return _plan_and_damage(self._store_on(snapshot))
+            return _plan_and_damage(self._store_on(snapshot, project))
         finally:
             snapshot.close()
 
@@ -218,8 +329,12 @@ class Backend:
                 await asyncio.sleep(PRUNE_EVERY)
 
     async def _prune_once(self) -> bool:
-        """Forget a few changes of each project. Returns whether more must go at once."""
-        return await self.default.prune()
+        """Forget a few changes of each open project, and rows of what was deleted long ago.
+        Returns whether more must go at once."""
+        more = [await project.prune() for project in self._open_projects]
+        before = int((time.time() - self.config.journal_days * 24 * 60 * 60) * 1000)
+        more.append(await self._writer.submit(lambda: self._registry.forget(before)))
+        return any(more)
 
     @property
     def _open_projects(self) -> list[Project]:
@@ -245,9 +360,9 @@ class Backend:
         # One at a time, also where the last was not waited for to its end: they write one file.
         if self._noting is not None:
             await asyncio.wait((self._noting,))
-        position = self.default.plan.stored_position()
+        served = {each.info.id: each.plan.stored_position() for each in self._open_projects}
         loop = asyncio.get_running_loop()
-        self._noting = loop.run_in_executor(None, self._continuity.note, position)
+        self._noting = loop.run_in_executor(None, self._continuity.note, served)
         await asyncio.shield(self._noting)
 
 

@@ -20,6 +20,7 @@ import orjson
 from gantt_tornado.config import Config
 from gantt_tornado.errors import (
     BadRequest,
+    Conflict,
     GanttError,
     NotFound,
     Stale,
@@ -44,6 +45,7 @@ from gantt_tornado.model.entities import (
     entity_named,
     is_word,
 )
+from gantt_tornado.model.project import ProjectInfo
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.writer import OnCommit, Writer
 
@@ -77,9 +79,18 @@ class Connection(Listener, Protocol):
     def close(self, code: int | None = None, reason: str | None = None) -> None: ...
 
 
-#: What a project begins with: its rows, the plan in memory, and the items that were changed in
-#: the last seconds.
-Read = Callable[[], Awaitable[tuple[Store, Plan, list[tuple[Entity, int]]]]]
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a project begins with; ``latest`` are the items that were changed in the last
+    seconds."""
+
+    info: ProjectInfo
+    store: Store
+    plan: Plan
+    latest: list[tuple[Entity, int]]
+
+
+Read = Callable[[], Awaitable[Beginning]]
 
 
 class Project:
@@ -122,6 +133,8 @@ class Project:
         self._used = 0.0
         #: Whether it is in memory.
         self.is_open = False
+        #: Its title and the like, while it is open.
+        self.info: ProjectInfo
         self._store: Store
         self._serve(Plan())
 
@@ -133,6 +146,9 @@ class Project:
             except BaseException:
                 self._users -= 1
                 raise
+        if self.info.deleted:
+            self._users -= 1
+            raise NotFound("This project has been deleted.")
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -153,12 +169,13 @@ class Project:
 
     async def _open(self) -> None:
         try:
-            self._store, plan, latest = await self._read_plan()
-            self._serve(plan)
+            beginning = await self._read_plan()
+            self.info, self._store = beginning.info, beginning.store
+            self._serve(beginning.plan)
             self.is_open = True
             # What was to be repeated before. Who comes later than that repetition has no
             # answer of then under way any more.
-            for entity, id in latest:
+            for entity, id in beginning.latest:
                 self._resend.touch(entity, id, "", disputed=True)
         finally:
             self._opening = None
@@ -189,12 +206,16 @@ class Project:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def close(self, code: int, reason: str) -> None:
-        """Close every socket, once all that was committed has been told."""
+    async def close(self) -> None:
+        """Close every socket with 1001, once all that was committed has been told."""
         self._end()
+        self.disconnect(protocol.GOING_AWAY, "The server is shutting down")
+        await self._callbacks.close()
+
+    def disconnect(self, code: int, reason: str) -> None:
+        """Close every socket."""
         for connection in list(self.connections):
             connection.close(code, reason)
-        await self._callbacks.close()
 
     def _end(self) -> None:
         self._resend.close()
@@ -404,6 +425,9 @@ class Project:
             return await self._write(lambda: self._store.undo(seq, author))
 
     def _write(self, run: Callable[[], T]) -> asyncio.Future[T]:
+        if self.info.archived:
+            raise Conflict("This project is archived: it can be read, and not changed.")
+
         def write() -> T:
             self._store.begin(self._max_rows)
             return run()

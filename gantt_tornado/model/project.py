@@ -8,6 +8,8 @@ from typing import Final
 
 from gantt_tornado.errors import BadRequest
 
+#: The name of the project that is served at the root.
+DEFAULT: Final = "default"
 #: What a name begins with that the released clients search addresses for.
 SEARCHED_FOR: Final = ("link", "assignment", "baseline", "resource", "task", "event")
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -70,11 +71,12 @@ class Continuity:
             log.info("this is not known to be the plan that was served last: pages load again")
             renew(database, project)
 
-    def note(self, position: Position, project: int = DEFAULT_PROJECT) -> None:
-        """Note what is served now. Where that fails, pages load again at the next start."""
-        if self._path is None or self._known().get(project) == position:
+    def note(self, positions: Mapping[int, Position]) -> None:
+        """Note what is served now of some projects. Where that fails, their pages load again at
+        the next start."""
+        if self._path is None or positions.items() <= self._known().items():
             return
-        served = {**self._known(), project: position}
+        served = {**self._known(), **positions}
         lines = "".join(f"{project} {position}\n" for project, position in served.items())
         new = self._path.with_name(f"{self._path.name}.new")
         try:

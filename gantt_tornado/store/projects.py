@@ -8,7 +8,7 @@ all there, and once its rows begin to go, ``created`` is 0, and nobody is told o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final
 
 from peewee import Model, fn
@@ -127,7 +127,7 @@ class Projects:
         self._add(name, title, created=self._now())
         return self.named(name)
 
-    def copy(self, source: str, name: str, title: str = "") -> Iterator[ProjectInfo | None]:
+    def copy(self, source: str, name: str, title: str = "") -> Generator[ProjectInfo | None]:
         """Add a project with all items of another, but without its history.
 
         Each step is one slice, for a transaction of its own; the last yields the project. What
@@ -195,8 +195,13 @@ class Projects:
         """
         found = self._find(name)
         if found.deleted:
-            raise NotFound("There is no such project.", deleted=True)
+            raise NotFound("This project has been deleted.")
         return found
+
+    def public(self) -> dict[str, bool]:
+        """The names of all projects that are not deleted, and whether anybody may read them."""
+        rows = self._execute(self._sql.all).fetchall()
+        return {row[1]: bool(row[3]) for row in rows if not row[-1]}
 
     def all(self, deleted: bool = False) -> list[ProjectInfo]:
         """All projects by their names, or all that can be taken back."""
@@ -212,7 +217,7 @@ class Projects:
     def archive(self, name: str, archived: bool = True) -> ProjectInfo:
         return self._change(name, "archived", self._now() if archived else 0)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str) -> ProjectInfo:
         """Delete a project. Its name stays taken, and it can be taken back, until it is forgotten.
 
         Raises:
@@ -221,7 +226,7 @@ class Projects:
         """
         if self.named(name).id == DEFAULT_PROJECT:
             raise Conflict("The project at the root cannot be deleted.")
-        self._change(name, "deleted", self._now())
+        return self._change(name, "deleted", self._now())
 
     def restore(self, name: str) -> ProjectInfo:
         """Take back a delete.
@@ -267,7 +272,7 @@ class Projects:
         if self._execute(self._sql.named, {"name": name}).fetchone():
             raise Conflict("There is a project of this name already, or was until lately.")
         mark = marks.source()()
-        counts = {"seq": 0, "mark": mark, "horizon": 0, "horizon_mark": mark}
+        counts = {"seq": 0, "mark": mark, "horizon": 0, "horizon_mark": mark, "history": 0}
         times = {"created": created, "archived": 0, "deleted": 0}
         values = {"name": name, "title": title, "public": 0, **counts, **times}
         return int(self._execute(self._sql.add, values).lastrowid or 0)

@@ -111,20 +111,23 @@ def routes(backend: Backend, prefix: str = "", page: bool = True, client: bool =
     for address in addresses(ENDPOINTS):
         handler = SocketHandler if address.is_remote else EndpointHandler
         rules.append((prefix + address.pattern, handler, {"backend": backend, "address": address}))
-    nothing = {"backend": backend, "address": Address("/data/.*", {})}
-    rules.append((prefix + r"/data/.*", NoSuchAddress, nothing))
+    for path in (r"(?:/p/[^/]+)?/data/.*", r"/projects/.*"):
+        nothing = {"backend": backend, "address": Address(path, {})}
+        rules.append((prefix + path, NoSuchAddress, nothing))
     files = {"body_timeout": backend.config.body_timeout}
     if page or client:
         vendor = {"path": str(STATIC / "vendor"), **files}
         rules += [
-            (prefix + r"/dhtmlxgantt\.css", StyleHandler, files),
-            (prefix + r"/vendor/(.*)", PageHandler, vendor),
+            (prefix + r"(?:/p/[^/]+)?/dhtmlxgantt\.css", StyleHandler, files),
+            (prefix + r"(?:/p/[^/]+)?/vendor/(.*)", PageHandler, vendor),
         ]
     if page:
         if prefix:
             rules.append((prefix, PageRedirect, {"url": prefix + "/", **files}))
+        slash = {"url": prefix + "/p/{0}/", **files}
+        rules.append((prefix + r"/p/([^/]+)", PageRedirect, slash))
         root = {"path": str(STATIC), "default_filename": "index.html", **files}
-        rules.append((prefix + r"/(.*)", PageHandler, root))
+        rules.append((prefix + r"(?:/p/[^/]+)?/(.*)", PageHandler, root))
     return rules
 
 

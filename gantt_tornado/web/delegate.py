@@ -62,7 +62,7 @@ class EndpointRouter(Router):
         self, request: HTTPServerRequest, address: Address, match: re.Match[str]
     ) -> HTTPMessageDelegate | None:
         endpoint = address.endpoints.get(request.method or "")
-        given = [each for each in match.groups() if each is not None]
+        project, given = address.read(match.groups())
         if endpoint is None or len(given) != endpoint.parameters:
             return None
         if "Expect" in request.headers or (endpoint.is_remote and "Upgrade" in request.headers):
@@ -72,7 +72,7 @@ class EndpointRouter(Router):
             path = tuple([_unquoted(each) if "%" in each else each for each in given])
         except UnicodeDecodeError:
             return None
-        return EndpointDelegate(self, self._backend, request, address, endpoint, path)
+        return EndpointDelegate(self, self._backend, request, address, endpoint, project, path)
 
     def run(self, delegate: EndpointDelegate) -> None:
         """Respond in a task, which is referenced until it is done: the loop does not do that."""
@@ -102,12 +102,14 @@ class EndpointDelegate(HTTPMessageDelegate):
         request: HTTPServerRequest,
         address: Address,
         endpoint: Endpoint,
+        project: str,
         path: tuple[str, ...],
     ) -> None:
         self._router = router
         self._backend = backend
         self._request = request
         self._endpoint = endpoint
+        self._project = project
         self._path = path
         self._longest_body = backend.config.max_body if address.takes_body else 0
         self._body = requests.Body(request, self._longest_body, backend.config.body_timeout)
@@ -146,10 +148,11 @@ class EndpointDelegate(HTTPMessageDelegate):
                 raise requests.too_large(self._longest_body)
             endpoints.check_origin(endpoint, backend, http)
             user = requests.by_token(backend, http, may_be_anonymous=not endpoint.is_remote)
-            endpoints.check_role(endpoint, user)
+            endpoints.check_role(endpoint, user, self._project)
+            project = backend.find(self._project)
         except Exception as error:
             return endpoints.error_response(http, error, is_remote=endpoint.is_remote)
-        request = Request.of(backend, user, http, self._path, self._body)
+        request = Request.of(backend, project, user, http, self._path, self._body)
         return await endpoints.respond(endpoint, request, http)
 
     async def _send(self, response: Response) -> None:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
@@ -35,7 +35,9 @@ from gantt_tornado.model import protocol
 from gantt_tornado.model.change import ACTIONS, Author, BatchRow, Change, WriteResult
 from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import Entity, entity_named, is_word
+from gantt_tornado.model.project import DEFAULT, ProjectInfo
 from gantt_tornado.model.user import Role, User
+from gantt_tornado.project import Project
 from gantt_tornado.web import redaction, requests
 from gantt_tornado.web.requests import JSON, Body
 
@@ -49,6 +51,9 @@ MOST_HISTORY: Final = 500
 #: Bytes written to a connection before other tasks on the loop get a turn.
 FLUSH_EVERY: Final = 1 << 20
 
+#: Characters of a project's title.
+LONGEST_TITLE: Final = 200
+
 #: Headers of a response.
 Headers = tuple[tuple[str, str], ...]
 _JSON_HEADERS: Final[Headers] = (("Content-Type", JSON),)
@@ -60,6 +65,7 @@ class Request:
     """A request to an endpoint, from a user who may make it.
 
     Attributes:
+        project: whose address it is, the default one's where it is of none.
         user: who makes it.
         query: the arguments of the URL, undecoded, see :meth:`argument`.
         path: the parameters of the endpoint's path, in their order.
@@ -67,6 +73,7 @@ class Request:
     """
 
     backend: Backend
+    project: Project
     user: User | None
     headers: Mapping[str, str]
     uri: str
@@ -78,6 +85,7 @@ class Request:
     def of(
         cls,
         backend: Backend,
+        project: Project,
         user: User | None,
         http: HTTPServerRequest,
         path: tuple[str, ...],
@@ -85,7 +93,7 @@ class Request:
     ) -> Request:
         """The request of a user who may make it."""
         query = http.query_arguments
-        return cls(backend, user, http.headers, http.uri or "", query, path, body.read)
+        return cls(backend, project, user, http.headers, http.uri or "", query, path, body.read)
 
     @property
     def author(self) -> Author:
@@ -135,9 +143,11 @@ class Endpoint:
     """One verb at one path.
 
     Attributes:
-        path: below the prefix; ``{name}`` stands for a parameter.
+        path: below the prefix, and below ``/p/{project}`` for all projects but the default one;
+            ``{name}`` stands for a parameter.
         role: the least role that a user needs.
         takes_body: whether it reads a body, of at most ``max_body`` bytes.
+        of_server: whether it is of no project.
         is_remote: whether it belongs to the client's remote protocol, which needs a token even
             where anonymous users may read, and whose 403 has a body of its own.
     """
@@ -148,6 +158,7 @@ class Endpoint:
     run: Run
     takes_body: bool = False
     is_remote: bool = False
+    of_server: bool = False
 
     @property
     def parameters(self) -> int:
@@ -159,7 +170,8 @@ class Address:
     """Endpoints whose paths begin alike, which one RequestHandler serves.
 
     Attributes:
-        pattern: a regular expression of their paths, a group for each parameter.
+        pattern: a regular expression of their paths: a group for the name of a project, unless
+            they are ``of_server``, and one for each parameter.
         endpoints: by verb.
     """
 
@@ -174,13 +186,24 @@ class Address:
     def is_remote(self) -> bool:
         return any(endpoint.is_remote for endpoint in self.endpoints.values())
 
+    @property
+    def of_server(self) -> bool:
+        return any(endpoint.of_server for endpoint in self.endpoints.values())
+
+    def read(self, groups: Iterable[str | None]) -> tuple[str, tuple[str, ...]]:
+        """The project and the parameters in the groups of a path."""
+        project, *given = (None, *groups) if self.of_server else groups
+        return project or DEFAULT, tuple(each for each in given if each is not None)
+
 
 def addresses(table: Iterable[Endpoint]) -> list[Address]:
     """The addresses of a table, in its order; their endpoints stand together in it."""
     found = []
     for _, group in groupby(table, key=lambda endpoint: endpoint.path.partition("}")[0]):
         endpoints = {endpoint.verb: endpoint for endpoint in group}
-        found.append(Address(_pattern(e.path for e in endpoints.values()), endpoints))
+        pattern = _pattern(endpoint.path for endpoint in endpoints.values())
+        of_server = any(endpoint.of_server for endpoint in endpoints.values())
+        found.append(Address(pattern if of_server else PROJECT + pattern, endpoints))
     return found
 
 
@@ -191,8 +214,13 @@ def _pattern(paths: Iterable[str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda name: _PARAMETERS[name[1]], shortest + tail)
 
 
+#: Stands before the paths of a project.
+PROJECT: Final = "(?:/p/([^/]+))?"
 #: What a parameter of a path may be.
-_PARAMETERS: Final = {"entity": "([a-z]+)", "id": "([^/]+)", "seq": "([^/]+)"}
+_PARAMETERS: Final = {
+    **{"entity": "([a-z]+)", "id": "([^/]+)", "seq": "([^/]+)"},
+    "name": "([^/]+)",
+}
 
 
 # From a request to a response.
@@ -201,7 +229,10 @@ _PARAMETERS: Final = {"entity": "([a-z]+)", "id": "([^/]+)", "seq": "([^/]+)"}
 async def respond(endpoint: Endpoint, request: Request, http: HTTPServerRequest) -> Response:
     """Run an endpoint. An error becomes a response too."""
     try:
-        return await endpoint.run(request)
+        if endpoint.of_server:
+            return await endpoint.run(request)
+        async with request.project:
+            return await endpoint.run(request)
     except Exception as error:
         return error_response(http, error, is_remote=endpoint.is_remote)
 
@@ -214,7 +245,7 @@ def check_origin(endpoint: Endpoint, backend: Backend, http: HTTPServerRequest) 
         requests.check_same_origin(backend, http)
 
 
-def check_role(endpoint: Endpoint, user: User | None) -> None:
+def check_role(endpoint: Endpoint, user: User | None, project: str) -> None:
     """Raises:
     Forbidden: the user may not do this.
     """
@@ -279,8 +310,7 @@ def log_error(http: HTTPServerRequest, error: BaseException | None) -> None:
 
 async def load(request: Request) -> Response:
     """``GET /data``: all items."""
-    backend = request.backend
-    plan = backend.default.plan
+    plan = request.project.plan
     assignments = request.argument("assignments") == "1"
     etag = f'"{plan.position()}{"-assignments" if assignments else ""}"'
     if etag in request.headers.get("If-None-Match", ""):
@@ -294,7 +324,7 @@ async def load(request: Request) -> Response:
     )
     accepted = request.headers.get("Accept-Encoding", "")
     if "gzip" in accepted and sum(map(len, chunks)) >= WORTHWHILE:
-        packed = await backend.default.snapshots.compressed(assignments)
+        packed = await request.project.snapshots.compressed(assignments)
         headers += (("Content-Encoding", "gzip"),)
         chunks = [packed[at : at + FLUSH_EVERY] for at in range(0, len(packed), FLUSH_EVERY)]
     return Response(chunks, headers=headers)
@@ -312,7 +342,7 @@ async def history(request: Request) -> Response:
     limit = DEFAULT_HISTORY if limit is None else min(limit, MOST_HISTORY)
     # A page may take some megabytes.
     async with backend.history_readers:
-        changes = await backend.history(item=item, before=before, limit=limit)
+        changes = await request.project.history(item=item, before=before, limit=limit)
         loop = asyncio.get_running_loop()
         calendar = backend.config.calendar
         page = await loop.run_in_executor(None, history_page, changes, calendar)
@@ -338,7 +368,7 @@ async def insert(request: Request) -> Response:
     # A client whose answer was lost sends the same row again.
     key = request.headers.get("Idempotency-Key", "")[:LONGEST_KEY]
     fields = await _fields(request, entity)
-    result = await request.backend.insert(entity, fields, author=request.author, request=key)
+    result = await request.project.insert(entity, fields, author=request.author, request=key)
     return Response((answer(b"inserted", result),))
 
 
@@ -350,10 +380,10 @@ async def update(request: Request) -> Response:
     if requests.is_unsaved(entity, number, fields):
         client_id = request.author.client_id
         key = f"{client_id}:{id}" if client_id else ""
-        result = await request.backend.insert(entity, fields, author=request.author, request=key)
+        result = await request.project.insert(entity, fields, author=request.author, request=key)
         return Response((answer(b"inserted", result),))
     try:
-        result = await request.backend.update(entity, number, fields, author=request.author)
+        result = await request.project.update(entity, number, fields, author=request.author)
     except NotFound as error:
         if not is_gone(error):
             raise
@@ -370,7 +400,7 @@ async def delete(request: Request) -> Response:
     except NotFound:
         # The row was never saved, so there is nothing to delete.
         return Response((orjson.dumps({"action": "deleted", "tid": id, "change": None}),))
-    result = await request.backend.delete(entity, number, author=request.author)
+    result = await request.project.delete(entity, number, author=request.author)
     return Response((answer(b"deleted", result),))
 
 
@@ -387,7 +417,7 @@ async def save(request: Request) -> Response:
     writes, is_batch = await requests.beside(
         request.read_body(), writes_of, request.backend, request.headers, entity
     )
-    results = await request.backend.batch(entity.name, writes, author=request.author)
+    results = await request.project.batch(entity.name, writes, author=request.author)
     if is_batch:
         body = batch_answer(zip(writes, results, strict=True))
         return Response((body,), headers=_XML_HEADERS)
@@ -412,7 +442,7 @@ def _one(write: BatchRow, result: WriteResult | GanttError) -> Response:
 async def undo(request: Request) -> Response:
     """``POST /data/undo/42``: the inverse of a change, as a new change."""
     number = requests.item_id("change", request.path[0])
-    result = await request.backend.undo(number, author=request.author)
+    result = await request.project.undo(number, author=request.author)
     item = orjson.loads(result.wire) if result.wire else None
     changes = [
         {"seq": each.seq, "entity": each.entity.name, "id": each.id, "action": each.action}
@@ -426,14 +456,88 @@ async def undo(request: Request) -> Response:
     return Response((orjson.dumps({**done, "changes": changes, "left": left}),))
 
 
+# Projects.
+
+
+async def projects(request: Request) -> Response:
+    """``GET /projects``: those that the user may see; with ``deleted=1`` those that an admin may
+    take back."""
+    deleted = request.argument("deleted") == "1"
+    role = Role.admin if deleted else Role.viewer
+    found = await request.backend.projects(deleted)
+    shown = [_shown_project(each) for each in found if may(request, role, each.name)]
+    return Response((orjson.dumps({"projects": shown}),))
+
+
+async def create_project(request: Request) -> Response:
+    """``POST /projects {"name","title","copy","demo"}``."""
+    sent = requests.read_json(request.read_body())
+    name, title, copy = (_text(sent, field) for field in ("name", "title", "copy"))
+    if copy and not may(request, Role.viewer, copy):
+        raise Forbidden("You are not allowed to do this.")
+    demo = sent.get("demo") is True
+    info = await request.backend.create_project(name, title, copy_of=copy or None, demo=demo)
+    return Response((orjson.dumps(_shown_project(info)),), 201)
+
+
+async def change_project(request: Request) -> Response:
+    """``PUT /projects/{name}``: ``title``, ``public`` or ``archived``."""
+    sent = requests.read_json(request.read_body())
+    flags = {}
+    for field in ("public", "archived"):
+        if field in sent and type(sent[field]) is not bool:
+            raise BadRequest(f"{field} is neither true nor false.")
+        flags[field] = sent.get(field)
+    title = _text(sent, "title") if "title" in sent else None
+    info = await request.backend.change_project(request.path[0], title=title, **flags)
+    return Response((orjson.dumps(_shown_project(info)),))
+
+
+async def delete_project(request: Request) -> Response:
+    """``DELETE /projects/{name}?name={name}``: the name is asked for again."""
+    (name,) = request.path
+    if request.argument("name") != name:
+        raise BadRequest("The name of the project has to be given again: ?name=…")
+    await request.backend.delete_project(name)
+    return Response((orjson.dumps({"action": "deleted", "name": name}),))
+
+
+async def restore_project(request: Request) -> Response:
+    """``POST /projects/restore/{name}``: take back a delete."""
+    info = await request.backend.restore_project(request.path[0])
+    return Response((orjson.dumps(_shown_project(info)),))
+
+
+def may(request: Request, role: Role, project: str) -> bool:
+    return request.user is not None and request.user.may(role)
+
+
+def _text(sent: Mapping[str, Any], field: str) -> str:
+    value = sent.get(field, "")
+    if not isinstance(value, str) or len(value) > LONGEST_TITLE:
+        raise BadRequest(f"{field} is not a text of up to {LONGEST_TITLE} characters.")
+    return value
+
+
+def _shown_project(info: ProjectInfo) -> dict[str, Any]:
+    times = {"changed": info.changed, "created": info.created, "archived": info.archived}
+    return {
+        **{"name": info.name, "title": info.title, "public": info.public, "tasks": info.tasks},
+        **{name: _time(at) if at else None for name, at in times.items()},
+    }
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
+
+
 # The client's remote protocol, beside its socket.
 
 
 async def handshake(request: Request) -> Response:
     """``GET /api/v1``: what a page may call, before it opens its socket."""
-    backend = request.backend
-    backend.default.positions.greeted(page_url(request.uri))
-    return Response((orjson.dumps(backend.services.handshake()),))
+    request.project.positions.greeted(page_url(request.uri))
+    return Response((orjson.dumps(request.project.services.handshake()),))
 
 
 async def call(request: Request) -> Response:
@@ -442,9 +546,10 @@ async def call(request: Request) -> Response:
     if len(calls) > MOST_ANSWERED:
         raise BadRequest(f"There are more than {MOST_ANSWERED} calls in it.")
     assert request.user is not None
-    return Response((orjson.dumps(await request.backend.services.call(calls, request.user)),))
+    return Response((orjson.dumps(await request.project.services.call(calls, request.user)),))
 
 
+_of_server = partial(Endpoint, of_server=True)
 #: An earlier path wins over a later one that matches too. Those that begin alike, up to the
 #: first parameter, stand together.
 ENDPOINTS: Final = (
@@ -458,6 +563,11 @@ ENDPOINTS: Final = (
     Endpoint("POST", "/data/{entity}", Role.editor, insert, takes_body=True),
     Endpoint("PUT", "/data/{entity}/{id}", Role.editor, update, takes_body=True),
     Endpoint("DELETE", "/data/{entity}/{id}", Role.editor, delete),
+    _of_server("GET", "/projects", Role.viewer, projects),
+    _of_server("POST", "/projects", Role.admin, create_project, takes_body=True),
+    _of_server("PUT", "/projects/{name}", Role.admin, change_project, takes_body=True),
+    _of_server("DELETE", "/projects/{name}", Role.admin, delete_project),
+    _of_server("POST", "/projects/restore/{name}", Role.admin, restore_project),
 )
 
 
@@ -527,7 +637,7 @@ def line(change: Change, calendar: Calendar) -> dict[str, Any]:
         "id": change.id,
         "action": change.action,
         "user": change.author.user,
-        "at": datetime.fromtimestamp(change.at / 1000, UTC).isoformat(timespec="milliseconds"),
+        "at": _time(change.at),
         "fields": fields,
     }
 

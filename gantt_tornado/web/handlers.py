@@ -82,6 +82,10 @@ class EndpointHandler(BoundedHandler):
         self.set_default_headers()
 
     @property
+    def project_name(self) -> str:
+        return self.address.read(self.path_args)[0]
+
+    @property
     def endpoint(self) -> Endpoint | None:
         return self.address.endpoints.get(self.request.method or "")
 
@@ -106,7 +110,7 @@ class EndpointHandler(BoundedHandler):
             return
         endpoints.check_origin(endpoint, self.backend, self.request)
         self.user = await self.authenticated()
-        endpoints.check_role(endpoint, self.user)
+        endpoints.check_role(endpoint, self.user, self.project_name)
 
     async def authenticated(self) -> User | None:
         """The user who asks, None for nobody.
@@ -142,11 +146,12 @@ class EndpointHandler(BoundedHandler):
 
     async def _response(self, path: tuple[str | None, ...]) -> Response:
         endpoint, body = self.endpoint, self._body
-        parameters = tuple(each for each in path if each is not None)
+        name, parameters = self.address.read(path)
         if endpoint is None or len(parameters) != endpoint.parameters:
             raise web.HTTPError(405)
         assert body is not None
-        request = Request.of(self.backend, self.user, self.request, parameters, body)
+        project = self.backend.find(name)
+        request = Request.of(self.backend, project, self.user, self.request, parameters, body)
         return await endpoints.respond(endpoint, request, self.request)
 
     async def _send(self, response: Response) -> None:

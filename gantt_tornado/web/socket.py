@@ -24,6 +24,7 @@ from gantt_tornado.model import protocol
 from gantt_tornado.model.marks import Position
 from gantt_tornado.model.protocol import Call, Subscribe, Unsubscribe
 from gantt_tornado.model.user import Role
+from gantt_tornado.project import Project
 from gantt_tornado.web.endpoints import Address
 from gantt_tornado.web.handlers import EndpointHandler
 from gantt_tornado.web.requests import LONGEST_CLIENT_ID, check_same_origin, is_ours
@@ -38,7 +39,9 @@ MOST_UNDER_WAY: Final = 20
 
 
 class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
-    """The address ``/api/v1``, and a client's socket there: a listener of the hub."""
+    """The address ``/api/v1`` of a project, and a client's socket there: a listener of the hub."""
+
+    project: Project
 
     def initialize(self, backend: Backend, address: Address) -> None:
         super().initialize(backend, address)
@@ -60,6 +63,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             await super().admit()
             return
         check_same_origin(self.backend, self.request)
+        self.project = self.backend.find(self.project_name)
         try:
             self.user = await self.authenticated()
         except Forbidden:
@@ -75,7 +79,9 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             # Nobody is left to be answered.
             self._auto_finish = False
             return
-        await websocket.WebSocketHandler.get(self)
+        # As long as the socket is open.
+        async with self.project:
+            await websocket.WebSocketHandler.get(self)
 
     async def _wait_for_slot(self) -> None:
         """Wait for a connection slot: after a restart all pages connect at once, and each
@@ -115,9 +121,9 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         self._reloads = self.get_query_argument("reload", "") == "1"
         self._tab = self.get_query_argument("tab", "")[:LONGEST_CLIENT_ID]
         if self._since is not None:
-            self._arrived = self.backend.default.positions.opened(self._page, self)
+            self._arrived = self.project.positions.opened(self._page, self)
         self.send(protocol.websocket_frame(protocol.start(secrets.token_urlsafe(16))))
-        self.backend.default.connected(self)
+        self.project.connected(self)
 
     async def on_message(self, message: str | bytes) -> None:
         if self._ended:
@@ -133,10 +139,10 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
                 if not self._ended:
                     # Only now: ask() must not name a channel before its replay was sent.
                     self._channels.add(name)
-                    self.backend.default.hub.subscribe(self, name)
+                    self.project.hub.subscribe(self, name)
             case Unsubscribe(name):
                 self._channels.discard(name)
-                self.backend.default.hub.unsubscribe(self, name)
+                self.project.hub.unsubscribe(self, name)
             case Call(calls):
                 await self._call(calls)
             case ignored:
@@ -159,7 +165,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     async def _carry_out(self, calls: list[Any]) -> None:
         assert self.user is not None
-        self._answer(await self.backend.services.call(calls, self.user))
+        self._answer(await self.project.services.call(calls, self.user))
 
     def _answer(self, results: list[dict[str, Any]]) -> None:
         self.send(protocol.websocket_frame(protocol.result(results)))
@@ -184,7 +190,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         """The last change on a channel that the page is known to have, None for a page
         that did not ask for a replay."""
         position = self._arrived.get(channel, self._since)
-        return None if position is None else self.backend.default.plan.number(position)
+        return None if position is None else self.project.plan.number(position)
 
     def ask(self, seq: int) -> None:
         """Ask the browser whether all up to change ``seq`` has arrived."""
@@ -193,7 +199,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         if self._writer is None or self._writer.is_replaying:
             # The ping would overtake the replay that it asks about.
             return
-        position = self.backend.default.plan.position(seq)
+        position = self.project.plan.position(seq)
         payload = str(position).encode()
         if payload in self._asked:
             return
@@ -207,7 +213,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
     def on_pong(self, data: bytes) -> None:
         if data in self._asked:
             position, channels = self._asked[data]
-            self.backend.default.positions.arrived(self._page, self, channels, position)
+            self.project.positions.arrived(self._page, self, channels, position)
 
     def on_connection_close(self) -> None:
         self._is_disconnected = True
@@ -218,7 +224,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
     def on_close(self) -> None:
         self._end()
         if self._writer is not None:
-            self.backend.default.disconnected(self)
+            self.project.disconnected(self)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Send a close frame; Tornado closes the connection of a peer that does not answer."""

@@ -33,7 +33,7 @@ async def nothing(request: Request) -> Response:
 
 def request(backend: Backend, *path: str, body: bytes = b"", **headers: str) -> Request:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Request(backend, EVE, named, "/", {}, path, lambda: body)
+    return Request(backend, backend.default, EVE, named, "/", {}, path, lambda: body)
 
 
 def http() -> HTTPServerRequest:
