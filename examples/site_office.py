@@ -140,6 +140,21 @@ def serve(plan: Project) -> None:
     plan.services.constant("site", "Elm Street 4")
 
 
+async def keep_a_copy(backend: Backend, name: str) -> list[str]:
+    """Keep the plan as it is, in a project that nobody changes. Returns all projects' names."""
+    await backend.create_project(name, "As it was handed over", copy_of="default")
+    await backend.change_project(name, archived=True)
+    return [each.name for each in await backend.projects()]
+
+
+async def tidy_copy(backend: Backend, name: str) -> int:
+    """Delete a copy and think better of it. Returns how many tasks it has."""
+    await backend.delete_project(name)
+    await backend.restore_project(name)
+    async with backend.project(name) as plan:
+        return len(plan.load()["tasks"])
+
+
 def application(backend: Backend) -> web.Application:
     """The plan below /plan without the demo page, for a page of your own."""
     return web.Application([*routes(backend, prefix="/plan", page=False, client=True)])
@@ -157,6 +172,7 @@ async def main(port: int, database: Path) -> None:
         serve(plan)
         if not plan.load()["tasks"]:
             print(await tidy(plan, await fill(plan)))
+            print(await keep_a_copy(backend, "handover"), await tidy_copy(backend, "handover"))
         server = make_app(backend).listen(port, "127.0.0.1")
         try:
             await asyncio.Event().wait()

@@ -142,6 +142,8 @@ async def test_an_application_does_what_it_says(
     assert told == "Shell is back with 6 changes"
     assert len(backend.load()["tasks"]) == 4 and rules.heard == backend.default.plan.seq
     assert "nobody" not in await office.tidy(backend, 10**9)
+    assert await office.keep_a_copy(backend, "handover") == ["default", "handover"]
+    assert await office.tidy_copy(backend, "handover") == 4
 
 
 @pytest.mark.gen_test

@@ -83,6 +83,7 @@ class _Rows:
             model.select(key).where(here, key > param("last")).order_by(key).limit(param("most"))
         )
         self.delete = compile(model.delete().where(within))
+        self.count = compile(model.select(fn.COUNT(key)).where(here))
         if issubclass(model, Item):
             fields = model._meta.sorted_fields
             new = {"project": param("target"), "mark": param("mark")}
@@ -162,8 +163,15 @@ class Projects:
                 self._execute(table.copy, {"project": source, "target": target, **values})
                 copied[at] = keys[-1]
                 yield None
+        if self._counts(source) != self._counts(target):
+            # A transaction with one of the slices came to nothing.
+            raise Conflict("The project could not be copied as a whole. Please try again.")
         counts = {"seq": seq, "mark": mark, "horizon": seq, "horizon_mark": mark}
         self._execute(self._sql.appear, {"project": target, "created": self._now(), **counts})
+
+    def _counts(self, project: int) -> list[int]:
+        tables = self._tables[: len(MODELS)]
+        return [self._execute(each.count, {"project": project}).fetchone()[0] for each in tables]
 
     def _follow(
         self, journal: Journal, target: int, mark: int, copied: dict[int, int], seq: int
