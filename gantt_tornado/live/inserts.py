@@ -235,6 +235,11 @@ class Inserts:
         ]
         if updates:
             events[0] = replace(events[0], updates=updates)
+        fresh = self._new.get(id) if entity is LINK else None
+        if fresh is not None and self._plan.item(LINK, id) is not None and not updates:
+            # Its writer's page is told of it as new only later.
+            own = fresh.audience
+            events[0] = replace(events[0], but=own | but if but else own)
         return events
 
     def replaying(self, listener: Listener, since: int | None) -> frozenset[int]:

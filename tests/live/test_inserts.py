@@ -10,7 +10,6 @@ import orjson
 import pytest
 
 from gantt_tornado import Backend, Config
-from gantt_tornado.backend import BatchRow
 from gantt_tornado.errors import GanttError
 from gantt_tornado.live import hub as hub_module
 from gantt_tornado.live import inserts as inserts_module
@@ -18,7 +17,8 @@ from gantt_tornado.live.hub import Hub
 from gantt_tornado.live.inserts import ARRIVED, LATE, RETURNED, STOOD_STILL, UNDER_WAY
 from gantt_tornado.live.plan import _Tree
 from gantt_tornado.live.touches import Touches
-from gantt_tornado.model.change import Author
+from gantt_tornado.model.change import Author, BatchRow
+from gantt_tornado.model.entities import ENTITIES
 from tests.support import DATES, Loop, count_calls
 
 #: Two pages of one user, one of another; each has a socket with its ``tab``.
@@ -634,6 +634,22 @@ def test_an_own_new_link_is_told_as_new_only_to_who_cannot_stand_still_any_more(
         assert told_again(own, link) == ["update-link"]
         await asyncio.sleep(STOOD_STILL)
         assert told_again(own, link) == ["update-link", "add-link"]
+
+    play(scene)
+
+
+def test_an_own_new_link_that_is_sent_again_is_not_told_as_new(play) -> None:
+    async def scene(stage: Stage) -> None:
+        own, other = stage.listen("mine", "eve"), stage.listen("his", "carl")
+        link = await stage.link(MINE, await stage.task(THEIRS), await stage.task(THEIRS))
+        await asyncio.sleep(ARRIVED - 0.5)
+        stage.backend._resend.touch(ENTITIES["link"], link, "", disputed=True)
+        await asyncio.sleep(0.5 + SHORT)
+        own.clear()
+        other.clear()
+        await asyncio.sleep(0.5)
+        assert told_again(own, link) == ["update-link"]
+        assert told_again(other, link) == ["add-link", "update-link"]
 
     play(scene)
 
