@@ -643,7 +643,7 @@ def test_an_own_new_link_that_is_sent_again_is_not_told_as_new(play) -> None:
         own, other = stage.listen("mine", "eve"), stage.listen("his", "carl")
         link = await stage.link(MINE, await stage.task(THEIRS), await stage.task(THEIRS))
         await asyncio.sleep(ARRIVED - 0.5)
-        stage.backend._resend.touch(ENTITIES["link"], link, "", disputed=True)
+        stage.backend.default._resend.touch(ENTITIES["link"], link, "", disputed=True)
         await asyncio.sleep(0.5 + SHORT)
         own.clear()
         other.clear()
