@@ -146,7 +146,7 @@ def _plant(path: Path, shape: str, rows: int) -> tuple[list[int], str]:
                 edit = link.read({"source": source, "target": target, "type": "0"}, calendar)
                 store.insert(link, edit, NOBODY)
     planted = StoredPlan.of(store.read())
-    Continuity(database.path).note(planted.stored_position())
+    Continuity(database.path).note({1: planted.stored_position()})
     database.close()
     return ids, str(planted.position(0))
 

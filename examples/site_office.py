@@ -28,6 +28,7 @@ from gantt_tornado import (
     GanttError,
     NotFound,
     Project,
+    ProjectInfo,
     Role,
     Stale,
     StartError,
@@ -138,12 +139,15 @@ def serve(plan: Project) -> None:
     plan.services.add("office.summary", summary)
     plan.services.add("office.history", history)
     plan.services.constant("site", "Elm Street 4")
+    # What is told of the workers' pay is for the foremen.
+    plan.guard("payroll", lambda user: user.may(Role.editor, plan.name))
 
 
 async def keep_a_copy(backend: Backend, name: str) -> list[str]:
     """Keep the plan as it is, in a project that nobody changes. Returns all projects' names."""
     await backend.create_project(name, "As it was handed over", copy_of="default")
-    await backend.change_project(name, archived=True)
+    copy: ProjectInfo = await backend.change_project(name, archived=True)
+    log.info("%s has %d tasks", copy.title, copy.tasks)
     return [each.name for each in await backend.projects()]
 
 
@@ -153,6 +157,11 @@ async def tidy_copy(backend: Backend, name: str) -> int:
     await backend.restore_project(name)
     async with backend.project(name) as plan:
         return len(plan.load()["tasks"])
+
+
+def off_work(backend: Backend, name: str) -> int:
+    """Somebody has left: their pages are closed. Returns how many there were."""
+    return backend.sign_out(name)
 
 
 def application(backend: Backend) -> web.Application:

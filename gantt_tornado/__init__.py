@@ -18,6 +18,7 @@ from gantt_tornado.errors import (
     Unavailable,
 )
 from gantt_tornado.model.change import Author, BatchRow, Change, WriteResult
+from gantt_tornado.model.project_info import ProjectInfo
 from gantt_tornado.model.user import Role, User
 from gantt_tornado.project import Project
 from gantt_tornado.web.app import make_app, routes
@@ -35,6 +36,7 @@ __all__ = [
     "GanttError",
     "NotFound",
     "Project",
+    "ProjectInfo",
     "Role",
     "Stale",
     "StartError",

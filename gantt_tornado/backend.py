@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Self
 
-from gantt_tornado.accounts import Tokens
+from gantt_tornado.accounts import Accounts
 from gantt_tornado.config import Config
 from gantt_tornado.errors import (
     NotFound,
@@ -21,13 +21,14 @@ from gantt_tornado.errors import (
     Unavailable,
 )
 from gantt_tornado.live.plan import Plan
+from gantt_tornado.live.sessions import Sessions
 from gantt_tornado.live.touches import TOGETHER
 from gantt_tornado.model import protocol
 from gantt_tornado.model.entities import (
     Entity,
 )
-from gantt_tornado.model.project import DEFAULT, ProjectInfo
-from gantt_tornado.model.user import User
+from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
+from gantt_tornado.model.user import Role, User, anonymous_user
 from gantt_tornado.project import Beginning, Project
 from gantt_tornado.store.continuity import Continuity
 from gantt_tornado.store.database import Connection, Database
@@ -35,6 +36,7 @@ from gantt_tornado.store.demo import plant
 from gantt_tornado.store.items import Damaged, Store
 from gantt_tornado.store.projects import Projects
 from gantt_tornado.store.text_conversion import convert
+from gantt_tornado.store.tokens import TokenReader
 from gantt_tornado.store.writer import UNREADABLE, Writer
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ PRUNE_EVERY: Final = 60.0
 ASK_EVERY: Final = 5.0
 #: Seconds between two notes of what is served.
 NOTE_EVERY: Final = 5.0
+#: Seconds between two looks at who may still be signed in.
+WATCH_EVERY: Final = 0.5
 #: Sockets that may open, or be told what they missed, in one turn of the loop; readers of
 #: the history.
 AT_ONCE: Final = 2
@@ -64,8 +68,11 @@ class Backend:
         config: the settings, see :class:`~gantt_tornado.config.Config`.
         authenticate: replaces the configured tokens: it gets the
             ``tornado.web.RequestHandler`` of a request and returns the
-            :class:`~gantt_tornado.accounts.User` who asks, or None; it may be a coroutine
+            :class:`~gantt_tornado.model.user.User` who asks, or None; it may be a coroutine
             function.
+
+    Raises:
+        StartError: JSON Web Tokens are configured, and cannot be checked.
     """
 
     def __init__(
@@ -73,7 +80,11 @@ class Backend:
     ) -> None:
         self.config = config or Config()
         self.authenticate = authenticate
-        self.tokens = Tokens(self.config.tokens)
+        self.accounts = Accounts(self.config)
+        self.sessions = Sessions()
+        self._tokens = TokenReader(self.config.database)
+        #: The last look at the tokens of the database.
+        self._reading: asyncio.Future[dict[str, User] | None] | None = None
         #: Sockets pass it a few at a time.
         self.connection_slots = asyncio.Semaphore(AT_ONCE)
         #: Pages of the history that are made at once; each may hold some megabytes.
@@ -89,6 +100,8 @@ class Backend:
         self._projects: dict[str, Project] = {}
         # The names that there are, and whether anybody may read without a token.
         self._public: dict[str, bool] = {}
+        #: Who somebody without a token is, None where they may do nothing.
+        self.anonymous: User | None = None
         #: The project that is served at the root.
         self.default = self.project(DEFAULT)
         # What it can do, for those who have no other.
@@ -103,6 +116,7 @@ class Backend:
         self.item = self.default.item
         self.publish = self.default.publish
         self.on_change = self.default.on_change
+        self.guard = self.default.guard
         self.services = self.default.services
 
     async def __aenter__(self) -> Self:
@@ -120,14 +134,20 @@ class Backend:
             StartError: the database cannot be used; the text says why in one line.
         """
         self._public = await self._writer.start(self._prepare)
+        self._see_public()
         try:
             # It stays in memory.
             await self.default.__aenter__()
-        except UNREADABLE as error:
+        except (*UNREADABLE, Unavailable) as error:
             await self._close()
-            raise StartError(f"cannot read the database: {error}") from error
+            said = error.detail if isinstance(error, Unavailable) else error
+            raise StartError(f"cannot read the database: {said}") from error
+        await self._read_tokens()
         await self._note_position()
-        loops = (self._prune, self._ask, self._note_positions, self._forget_idle)
+        loops = (
+            *(self._prune, self._ask, self._note_positions, self._forget_idle),
+            *(self._watch_tokens, self._expire),
+        )
         self._tasks = [asyncio.create_task(run()) for run in loops]
 
     async def close(self) -> None:
@@ -140,12 +160,20 @@ class Backend:
         await self._close()
         if self._tasks:
             await self._note_position()
+        await self._close_tokens()
         for project in projects:
             await project.close()
 
     async def _close(self) -> None:
         await self._writer.close()
         self._readers.shutdown(wait=False)
+
+    def sign_out(self, user: User | str) -> int:
+        """Close all sockets of a user with 1008. Returns how many there were.
+
+        Their pages come back as soon as ``authenticate`` knows the user again.
+        """
+        return self.sessions.sign_out(user if isinstance(user, str) else user.name)
 
     # Projects.
 
@@ -167,10 +195,10 @@ class Backend:
             raise NotFound("There is no such project.")
         return self.project(name)
 
-    @property
-    def public_projects(self) -> list[str]:
-        """The names of those that anybody may read who may read without a token."""
-        return [name for name, is_public in self._public.items() if is_public]
+    def _see_public(self) -> None:
+        role = self.config.anonymous
+        public = [name for name, is_public in self._public.items() if is_public]
+        self.anonymous = anonymous_user(Role[role], public) if role else None
 
     async def projects(self, deleted: bool = False) -> list[ProjectInfo]:
         """All projects by their names, or those that are deleted and can be taken back."""
@@ -233,6 +261,7 @@ class Backend:
 
     def _changed(self, info: ProjectInfo) -> ProjectInfo:
         self._public[info.name] = info.public
+        self._see_public()
         project = self._projects.get(info.name)
         if project is not None and project.is_open:
             project.info = info
@@ -247,6 +276,7 @@ class Backend:
         """
         info = await self._writer.submit(lambda: self._registry.delete(name))
         self._public.pop(name, None)
+        self._see_public()
         project = self._projects.get(name)
         if project is not None and project.is_open:
             # What is under way in it is refused from now on, and then it is forgotten.
@@ -339,6 +369,38 @@ class Backend:
     @property
     def _open_projects(self) -> list[Project]:
         return [project for project in self._projects.values() if project.is_open]
+
+    # Who may still be signed in.
+
+    async def _expire(self) -> None:
+        """Close the sockets of tokens that have expired; nothing that stands still keeps
+        them open."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            self.sessions.expire(time.time())
+
+    async def _watch_tokens(self) -> None:
+        """See what the command does to the tokens of the database."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            try:
+                await self._read_tokens()
+            except Exception:
+                log.exception("the tokens could not be read")
+
+    async def _read_tokens(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._reading = loop.run_in_executor(None, self._tokens.changed)
+        users = await asyncio.shield(self._reading)
+        if users is not None:
+            self.accounts.replace(users)
+            self.sessions.check(self.accounts.stands)
+
+    async def _close_tokens(self) -> None:
+        if self._reading is not None:
+            # One thread at a time.
+            await asyncio.wait((self._reading,))
+        await asyncio.get_running_loop().run_in_executor(None, self._tokens.close)
 
     async def _ask(self) -> None:
         """Learn how far each page got, for the day it comes back."""

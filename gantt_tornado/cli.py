@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 
 from tornado import httpserver, netutil
 
-from gantt_tornado import __version__
+from gantt_tornado import __version__, token_commands
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import ENVIRONMENT, Config, read_config
 from gantt_tornado.errors import StartError
@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM. Returns the exit status."""
     try:
         flags = vars(_parser().parse_args(arguments))
+        if run := flags.pop("run", None):
+            run(flags)
+            return 0
         file = flags.pop("config")
         config = read_config(file, os.environ, flags)
         _start_logging(config.log_level)
@@ -52,6 +55,7 @@ async def serve(config: Config) -> None:
         StartError: the port or the database cannot be had.
     """
     raise_limit()
+    backend = Backend(config)
     try:
         sockets = netutil.bind_sockets(config.port, config.address, backlog=BACKLOG)
     except OSError as error:
@@ -62,7 +66,6 @@ async def serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    backend = Backend(config)
     try:
         await backend.start()
     except StartError:
@@ -128,6 +131,8 @@ def _parser() -> argparse.ArgumentParser:
         "--config", metavar="FILE", type=Path, help="a TOML file of settings (default: none)"
     )
     parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="other commands", metavar="COMMAND")
+    token_commands.add(commands)
     return parser
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 
 from gantt_tornado.errors import StartError
 from gantt_tornado.model.dates import Calendar
+from gantt_tornado.model.user import COLOR, Role, User, role_named, roles
 
 #: Prefix of environment variables: ``GANTT_PORT``, ``GANTT_DATABASE``, …
 ENVIRONMENT: Final = "GANTT_"
@@ -42,7 +43,11 @@ def _zone(name: str) -> str:
 
 
 class Token(BaseModel):
-    """A token and whom it stands for. ``sha256`` may stand in place of ``token``."""
+    """A token and whom it stands for. ``sha256`` may stand in place of ``token``.
+
+    ``role`` is for all projects, or for those in ``projects``; there, ``bridge:viewer`` gives
+    another role for one. ``name`` is what people read in place of ``user``.
+    """
 
     model_config = _FROZEN
 
@@ -50,17 +55,57 @@ class Token(BaseModel):
     sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     user: str = Field(min_length=1)
     role: Literal["viewer", "editor", "admin"] = "editor"
+    projects: tuple[str, ...] = ()
+    name: str = ""
+    color: str = Field(default="", pattern=rf"^({COLOR.pattern})?$")
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
+    def _is_complete(self) -> Self:
         if bool(self.token) == bool(self.sha256):
             raise ValueError("a token needs either token or sha256")
+        roles(Role[self.role], self.projects)
         return self
+
+    @property
+    def owner(self) -> User:
+        """Whom it stands for."""
+        role, projects = roles(role_named(self.role), self.projects)
+        return User(self.user, role, projects, self.name, self.color, token=self.digest)
 
     @property
     def digest(self) -> str:
         """The token's SHA-256 in hex."""
         return self.sha256 or sha256_of(self.token)
+
+
+class Jwt(BaseModel):
+    """How JSON Web Tokens are checked; without a key none is accepted.
+
+    ``key`` is a secret (HS256) or a public key as PEM (RS256, ES256); ``jwks`` is a file with
+    a JSON Web Key Set in place of it. ``role`` is for tokens that state none; "" refuses them.
+    """
+
+    model_config = _FROZEN
+
+    key: str = Field(default="", repr=False)
+    jwks: str = ""
+    algorithms: tuple[Literal["HS256", "RS256", "ES256"], ...] = ()
+    audience: str = ""
+    issuer: str = ""
+    role: Literal["viewer", "editor", "admin", ""] = ""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.key and self.jwks:
+            raise ValueError("either key or jwks, not both")
+        if self.is_used and not self.audience:
+            # The same issuer signs for others too, and their tokens are not meant for us.
+            raise ValueError("an audience is needed: what stands in the tokens' aud")
+        return self
+
+    @property
+    def is_used(self) -> bool:
+        return bool(self.key or self.jwks)
 
 
 class Config(BaseModel):
@@ -83,7 +128,8 @@ class Config(BaseModel):
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     html: Literal["text", "clean"] = "text"
 
-    tokens: tuple[Token, ...] = (Token(token="token", user="demo"),)
+    tokens: tuple[Token, ...] = (Token(token="token", user="demo", role="admin"),)
+    jwt: Jwt = Jwt()
     anonymous: Literal["viewer", ""] = "viewer"
     origins: tuple[str, ...] = ()
     trust_proxy: bool = False
@@ -168,7 +214,7 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         key = name.removeprefix(ENVIRONMENT).lower()
         try:
-            values[key] = json.loads(text) if key in ("tokens", "origins") else text
+            values[key] = json.loads(text) if key in ("tokens", "origins", "jwt") else text
         except ValueError:
             raise StartError(f"bad configuration: {name} is not JSON") from None
     return values

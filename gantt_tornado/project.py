@@ -27,6 +27,7 @@ from gantt_tornado.errors import (
     TooLarge,
 )
 from gantt_tornado.live.callbacks import Callbacks, OnChange
+from gantt_tornado.live.guards import Guards
 from gantt_tornado.live.hub import Audience, Event, Hub, Listener, encode_event
 from gantt_tornado.live.inserts import NEW, Inserts
 from gantt_tornado.live.plan import Plan
@@ -45,7 +46,7 @@ from gantt_tornado.model.entities import (
     entity_named,
     is_word,
 )
-from gantt_tornado.model.project import ProjectInfo
+from gantt_tornado.model.project_info import ProjectInfo
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.writer import OnCommit, Writer
 
@@ -111,6 +112,9 @@ class Project:
     def __init__(self, name: str, config: Config, writer: Writer, read: Read) -> None:
         self.name: Final = name
         self.services = Services()
+        self.guards = Guards()
+        # ``project.guard("payroll", function)``.
+        self.guard = self.guards.add
         self.connections: set[Connection] = set()
         self._calendar = config.calendar
         self._markup = config.html == "clean"

@@ -1,12 +1,12 @@
 // Puts the page together: load, then listen, then let the people work.
 
-import { setUp, showPlan } from "./chart.js";
+import { allowEdits, setUp, showPlan } from "./chart.js";
 import { Connection } from "./connection.js";
 import { Inbox } from "./inbox.js";
 import { Outbox } from "./outbox.js";
+import * as signIn from "./sign-in.js";
 import * as status from "./status.js";
 
-const token = document.querySelector("meta[name=gantt-token]").content;
 const device = uuid();
 
 // Not crypto.randomUUID(): on plain http it exists for localhost only.
@@ -18,13 +18,17 @@ function uuid() {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-/** The whole plan, as soon as the server gives it. */
+/** The whole plan, as soon as the server gives it: perhaps not before the user has signed in. */
 async function fetchPlan() {
   for (;;) {
     try {
-      const response = await fetch("data", { headers: { "Remote-Token": token }, cache: "no-cache" });
+      const response = await fetch("data", { headers: signIn.headers(), cache: "no-cache" });
       const answer = await response.json();
       if (response.ok) return answer;
+      if (response.status === 403) {
+        await signIn.refused(answer.message);
+        continue;
+      }
       status.notice(`The plan could not be loaded. ${answer.message ?? ""}`);
     } catch {
       // Nobody there, or a proxy that says so in HTML; the state line tells it.
@@ -37,7 +41,7 @@ setUp();
 
 const outbox = new Outbox({
   url: "data",
-  headers: { "Remote-Token": token, "Remote-Device": device },
+  headers: () => ({ ...signIn.headers(), "Remote-Device": device }),
   saved: (entity, item) => inbox.learn(entity, item),
   refused: (message, reload) => {
     if (message) status.notice(message);
@@ -59,13 +63,19 @@ const inbox = new Inbox({
 });
 
 const connection = new Connection({
-  token,
+  token: signIn.current,
   tab: device,
   channels: {
     tasks: (value) => inbox.receive(value),
     links: (value) => inbox.receive(value),
     presence: (value) => (value.type === "presence" ? status.people(value.count) : inbox.receive(value)),
   },
+  greeted: (user, listens) => {
+    signIn.show(user);
+    allowEdits(user ? user.role !== "viewer" : listens);
+  },
+  // The token has expired, or was revoked: the load asks for another.
+  ended: () => inbox.reload(),
   changed: () => {
     show();
     if (connection.state === "live") outbox.retry();
@@ -73,7 +83,8 @@ const connection = new Connection({
 });
 
 function show() {
-  status.show(connection.state, outbox.stalled ? outbox.pending().length : 0);
+  const reading = connection.state === "refused" && !signIn.current();
+  status.show(reading ? "reading" : connection.state, outbox.stalled ? outbox.pending().length : 0);
 }
 
 addEventListener("online", () => outbox.retry());

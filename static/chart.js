@@ -74,6 +74,15 @@ export function setUp() {
   });
 }
 
+/** Whether the user may change the plan; the server refuses it in any case. */
+export function allowEdits(may) {
+  document.getElementById("add").hidden = !may;
+  if (gantt.config.readonly === !may) return;
+  gantt.config.readonly = !may;
+  setUpColumns();
+  gantt.render();
+}
+
 /** A dragged bar moves by whole days; its time of day stays, also over a change to summer time. */
 function snapToDays(id, mode, before) {
   const task = gantt.getTask(id);
@@ -101,8 +110,8 @@ function setUpColumns() {
   const text = { name: "text", label: "Task", tree: true, width: "*", min_width: 120, resize: true };
   const start = { name: "start_date", label: "Start", align: "center", width: 80 };
   const days = { name: "duration", label: "Days", align: "center", width: 60, template: (task) => (task.type === "milestone" ? "–" : task.duration) };
-  const add = { name: "add", width: 44 };
-  gantt.config.columns = NARROW.matches ? [text, add] : [text, start, days, add];
+  const add = gantt.config.readonly ? [] : [{ name: "add", width: 44 }];
+  gantt.config.columns = NARROW.matches ? [text, ...add] : [text, start, days, ...add];
   gantt.config.grid_width = NARROW.matches ? 190 : 440;
 }
 

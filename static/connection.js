@@ -10,16 +10,20 @@ export class Connection {
   #tab;
   #channels;
   #changed;
+  #greeted;
+  #ended;
   #client = null;
   #turn = 0;
   #phase = "connecting";
   #checking = false;
 
-  constructor({ token, tab, channels, changed }) {
+  constructor({ token, tab, channels, changed, greeted, ended }) {
     this.#token = token;
     this.#tab = tab;
     this.#channels = channels;
     this.#changed = changed;
+    this.#greeted = greeted;
+    this.#ended = ended;
     addEventListener("online", () => this.#client?.connect());
     addEventListener("offline", () => this.check());
   }
@@ -41,11 +45,12 @@ export class Connection {
     const path = new URL("api/v1", document.baseURI).pathname;
     const url = `${path}?since=${since}&tab=${this.#tab}&reload=1`;
     while (turn === this.#turn) {
-      const remote = new RemoteEvents(url, this.#token);
+      const remote = new RemoteEvents(url, this.#token());
       // RemoteEvents gives up when its handshake fails, and on() would leave a rejection
       // that nobody handles; so ready() comes first.
       const client = await remote.ready().catch(() => null);
       if (turn !== this.#turn) return retire(client);
+      if (client) this.#greeted(client.data.user ?? null, Boolean(client._socket));
       if (client?._socket) {
         this.#adopt(client);
         remote.on(this.#channels);
@@ -62,7 +67,7 @@ export class Connection {
     if (this.#checking || !client) return;
     this.#checking = true;
     try {
-      await fetch("api/v1", { headers: { "Remote-Token": this.#token }, signal: AbortSignal.timeout(5000) });
+      await fetch("api/v1", { headers: { "Remote-Token": this.#token() }, signal: AbortSignal.timeout(5000) });
     } catch {
       if (client === this.#client) client._socket?.close();
     } finally {
@@ -86,9 +91,16 @@ export class Connection {
   #watch(client) {
     const socket = client._socket;
     const mine = () => client === this.#client && socket === client._socket;
+    let accepted = false;
     // The first frame says that the token was accepted; an open socket alone does not.
-    socket.addEventListener("message", () => mine() && this.#set("live"), { once: true });
-    socket.addEventListener("close", ({ code }) => mine() && this.#set(code === 1008 ? "refused" : "reconnecting"));
+    socket.addEventListener("message", () => mine() && (accepted = true) && this.#set("live"), { once: true });
+    socket.addEventListener("close", ({ code }) => {
+      if (!mine()) return;
+      this.#set(code === 1008 ? "refused" : "reconnecting");
+      if (code !== 1008 || !accepted) return;
+      this.#drop();
+      this.#ended();
+    });
   }
 
   #drop() {

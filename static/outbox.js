@@ -100,7 +100,7 @@ export class Outbox {
   async #request(entity, action, data, id) {
     const create = action === "create";
     const url = `${this.#url}/${entity}${create ? "" : `/${id}`}`;
-    const headers = { ...this.#headers, "Content-Type": "application/json" };
+    const headers = { ...this.#headers(), "Content-Type": "application/json" };
     // An answer can be lost on its way; the same row posted again is the same row.
     if (create) headers["Idempotency-Key"] = `${headers["Remote-Device"]}:${id}`;
     const { id: _, ...fields } = data;

@@ -6,6 +6,7 @@ const WORDS = {
   reconnecting: "Reconnecting…",
   offline: "Offline",
   refused: "Not allowed to listen",
+  reading: "Not live",
 };
 
 const line = document.getElementById("state");

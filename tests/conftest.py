@@ -19,6 +19,7 @@ SECRET = "secret-"
 EDITOR = SECRET + "editor"
 COLLEAGUE = SECRET + "colleague"
 VIEWER = SECRET + "viewer"
+ADMIN = SECRET + "admin"
 LISTED = "https://intranet.example"
 
 
@@ -40,12 +41,13 @@ def settings() -> dict[str, object]:
 
 @pytest.fixture
 def gantt_config(settings) -> Config:
-    """Three users and an empty plan: in memory, because a disk's syncs would take most of
+    """Four users and an empty plan: in memory, because a disk's syncs would take most of
     the time of a test that is about something else."""
     tokens = (
         Token(token=EDITOR, user="Eve"),
         Token(token=COLLEAGUE, user="Carl"),
         Token(token=VIEWER, user="Vera", role="viewer"),
+        Token(token=ADMIN, user="Ada", role="admin"),
     )
     defaults = {"tokens": tokens, "origins": (LISTED,)}
     return Config(**({"database": "sqlite:///:memory:"} | defaults | settings))

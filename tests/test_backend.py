@@ -2,13 +2,20 @@
 
 import asyncio
 import threading
+import time
 
+import jwt
 import pytest
 
 from gantt_tornado import Backend, Config, User
+from gantt_tornado.config import Jwt, sha256_of
 from gantt_tornado.errors import StartError, Unavailable
 from gantt_tornado.live.touches import TOGETHER
 from gantt_tornado.model.user import Role
+from gantt_tornado.store import journal as journal_module
+from gantt_tornado.store.database import Database
+from gantt_tornado.store.tokens import StoredTokens
+from tests.conftest import COLLEAGUE
 from tests.live.test_hub import Page
 from tests.support import number_of
 from tests.test_project import DATES, tasks
@@ -115,9 +122,9 @@ class TestRestart:
     ):
         began, ended, noted = threading.Event(), threading.Event(), []
 
-        def note(self, position):
-            noted.append(position.seq)
-            if position.seq == 1 and not began.is_set():
+        def note(self, positions):
+            noted.append(positions[1].seq)
+            if positions[1].seq == 1 and not began.is_set():
                 began.set()
                 ended.wait(10)
             noted.append("done")
@@ -183,7 +190,7 @@ class TestRestart:
         self, backend, gantt_config, monkeypatch
     ):
         clock = {"ms": 1 << 41}
-        monkeypatch.setattr(backend._store, "_now", lambda: clock["ms"])
+        monkeypatch.setattr(backend.default._store, "_now", lambda: clock["ms"])
         (early,) = await tasks(backend, "early")
         clock["ms"] += 1
         (late,) = await tasks(backend, "late")
@@ -193,6 +200,18 @@ class TestRestart:
         async with Backend(gantt_config) as again:
             due = again.default._resend._due
             assert [id in due for id in (early, late, last)] == [False, True, True]
+
+    async def test_the_journal_is_brought_within_its_limit(
+        self, backend, gantt_config, monkeypatch
+    ):
+        await tasks(backend, *"abcde")
+        await backend.close()
+        monkeypatch.setattr(journal_module, "PRUNED_AT_ONCE", 1)
+        async with Backend(gantt_config.model_copy(update={"journal_changes": 2})) as again:
+            while again.default.plan.horizon < 3:
+                await again.history()
+            assert [change.seq for change in await again.history()] == [5, 4]
+            assert not await again._prune_once()
 
 
 class TestDemo:
@@ -219,3 +238,155 @@ class TestDemo:
         await again.start()
         assert again.load()["tasks"] == []
         await again.close()
+
+
+class TestTokens:
+    """What another process does to the tokens of the database is noticed."""
+
+    @pytest.fixture
+    def stored(self, backend, gantt_config):
+        """The tokens, as the command has them."""
+        database = Database(gantt_config.database)
+        database.join()
+        yield StoredTokens(database)
+        database.leave()
+
+    @pytest.fixture
+    def ann(self, io_loop, backend, stored):
+        """A token, and what the server knows of it."""
+        id = stored.create(sha256_of("ann"), "ann", "editor")
+        io_loop.run_sync(backend._read_tokens)
+        return id
+
+    async def test_one_that_was_made_meanwhile_is_good(self, gantt, ann):
+        assert (await gantt.having(Remote_Token="ann").post("/data/task", DATES)).status == 200
+
+    async def test_one_that_was_there_before_the_start_is_good(self, gantt_config, backend, ann):
+        await backend.close()
+        async with Backend(gantt_config) as again:
+            assert again.accounts.verify("ann") == User("ann", Role.editor)
+
+    async def test_the_journal_has_its_user(self, gantt, ann, changes):
+        await gantt.having(Remote_Token="ann").add("task")
+        assert (await changes.next()).author.user == "ann"
+
+    async def test_sockets_of_a_revoked_one_are_closed(self, gantt, listen, stored, ann):
+        socket, other = await listen(token="ann"), await listen()
+        stored.revoke(ann)
+        assert await socket.closed() == 1008
+        assert (await gantt.having(Remote_Token="ann").get("/data")).status == 403
+        assert await (await listen.open(token="ann")).closed() == 1008
+        await other.quiet()
+
+    async def test_sockets_of_one_that_lost_rights_are_closed(self, backend, listen, stored, ann):
+        socket = await listen(token="ann")
+        with stored._database.peewee.atomic():
+            stored._database.execute("UPDATE token SET role = 'viewer', revision = 1000")
+        assert await socket.closed() == 1008
+        await listen(token="ann")
+
+    async def test_sockets_of_one_that_expires_are_closed(self, backend, gantt, listen, stored):
+        stored.create(sha256_of("brief"), "bob", "editor", expires=time.time() + 0.4)
+        await backend._read_tokens()
+        socket = await listen(token="brief")
+        assert await socket.closed() == 1008
+        assert (await gantt.having(Remote_Token="brief").get("/data")).status == 403
+
+    async def test_expiry_needs_no_database(self, backend, listen, stored, monkeypatch):
+        stored.create(sha256_of("brief"), "bob", "editor", expires=time.time() + 0.4)
+        await backend._read_tokens()
+        monkeypatch.setattr(backend._tokens, "changed", lambda: None)
+        assert await (await listen(token="brief")).closed() == 1008
+
+    async def test_a_look_that_fails_ends_no_looking(
+        self, backend, listen, stored, ann, monkeypatch, logged_errors
+    ):
+        socket, look = await listen(token="ann"), backend._tokens.changed
+        failed = asyncio.Event()
+
+        def fail():
+            backend._writer._loop.call_soon_threadsafe(failed.set)
+            raise RuntimeError("no")
+
+        monkeypatch.setattr(backend._tokens, "changed", fail)
+        await failed.wait()
+        monkeypatch.setattr(backend._tokens, "changed", look)
+        stored.revoke(ann)
+        assert await socket.closed() == 1008
+
+    async def test_who_is_signed_out_while_waiting_for_a_slot_is_not_let_in(
+        self, backend, listen, stored, ann
+    ):
+        slots = backend.connection_slots
+        await asyncio.gather(*[slots.acquire() for _ in range(slots._value)])
+        opening = asyncio.ensure_future(listen.open(token="ann"))
+        while not backend.sessions._open:
+            await asyncio.sleep(0)
+        stored.revoke(ann)
+        await backend._read_tokens()
+        slots.release()
+        assert await (await opening).closed() == 1008
+
+    async def test_sockets_that_have_gone_are_forgotten(self, backend, gantt, listen, ann):
+        await (await listen(token="ann")).close()
+        without_key = gantt.having(Upgrade="websocket", Connection="Upgrade")
+        assert (await without_key.get("/api/v1")).status == 426
+        assert not backend.sessions._open
+
+
+class TestSignOut:
+    """Signing somebody out closes the sockets of that user alone."""
+
+    @pytest.mark.parametrize("user", ["Eve", User("Eve", Role.editor)])
+    async def test_the_sockets_of_a_user_are_closed(self, backend, listen, user):
+        sockets = [await listen(), await listen()]
+        carl = await listen(token=COLLEAGUE)
+        assert backend.sign_out(user) == 2
+        assert [await socket.closed() for socket in sockets] == [1008, 1008]
+        await carl.quiet()
+
+    async def test_nobody_is_signed_out_twice(self, backend, listen):
+        await listen()
+        assert [backend.sign_out("Eve"), backend.sign_out("Eve")] == [1, 0]
+
+
+class TestJsonWebTokens:
+    """A company's own sign-in."""
+
+    KEY = "a secret of thirty-two bytes, or more"
+
+    @pytest.fixture
+    def settings(self, settings):
+        return settings | {"jwt": Jwt(key=self.KEY, audience="plan")}
+
+    def signed(self, lasts=60.0, **claims):
+        stated = {"sub": "ann", "role": "editor", "aud": "plan", "exp": time.time() + lasts}
+        return jwt.encode(stated | claims, self.KEY, "HS256")
+
+    async def test_one_writes_and_listens(self, gantt, listen, changes):
+        token = self.signed()
+        socket = await listen("tasks", token=token)
+        await gantt.having(Remote_Token=token).add("task")
+        await socket.event("add-task")
+        assert (await changes.next()).author.user == "ann"
+
+    async def test_a_wrong_one_is_refused(self, gantt, listen):
+        token = self.signed(aud="other")
+        assert (await gantt.having(Remote_Token=token).get("/data")).status == 403
+        assert await (await listen.open(token=token)).closed() == 1008
+
+    async def test_a_socket_is_closed_when_its_token_expires(self, gantt, listen):
+        token = self.signed(lasts=1.2)
+        socket = await listen(token=token)
+        assert await socket.closed() == 1008
+        assert (await gantt.having(Remote_Token=token).get("/data")).status == 403
+
+    async def test_no_token_stands_in_the_log(self, gantt, caplog):
+        token = self.signed()
+        await gantt.anonymous().get(f"/data?token={token}")
+        await gantt.anonymous().get(f"/data?token={token}x")
+        assert not [each for each in caplog.records if token[:20] in each.getMessage()]
+
+    async def test_a_key_that_cannot_be_used_stops_the_start(self):
+        with pytest.raises(StartError, match="32 bytes"):
+            Backend(Config(jwt=Jwt(key="short", audience="plan")))

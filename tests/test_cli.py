@@ -241,6 +241,28 @@ class TestEnding:
         assert added["tid"] > max(stored)
 
 
+class TestTokenCommand:
+    """Beside a server, as a process of its own."""
+
+    def test_a_token_is_good_within_a_second_and_the_server_writes_on(self, serve, launch):
+        server = serve("--port=0")
+        # Three times: each ends with the last connection that is not the server's.
+        for _ in range(3):
+            output, _ = launch("token", "create", "--user=ann").communicate(timeout=30)
+            token = output.split()[-1]
+            assert server.request("POST", "/data/task", TASK)[0] == 200
+        with server.connect() as connection:
+            while True:
+                connection.request("POST", "/data/task", json.dumps(TASK), {"Remote-Token": token})
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status == 200:
+                    break
+                assert answer.status == 403
+        assert server.end()[0] == 0
+        assert token not in server.process.errors.read_text()
+
+
 def request_line(line):
     return f"GET {line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
 

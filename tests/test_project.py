@@ -12,7 +12,6 @@ import orjson
 import pytest
 
 from gantt_tornado import Backend, BatchRow, GanttError
-from gantt_tornado import journal as journal_module
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, Unavailable
 from gantt_tornado.live import delayed
 from gantt_tornado.live.resend import Resend
@@ -755,7 +754,7 @@ class TestWhatCannotBeTold:
     async def test_a_store_that_fails_too_is_asked_again(self, backend, page, fails, monkeypatch):
         monkeypatch.setattr("gantt_tornado.project.REREAD_EVERY", 0)
         fails(backend.default.plan, "apply")
-        fails(backend._store, "rows")
+        fails(backend.default._store, "rows")
         await tasks(backend, "a")
         await told(page, "reload")
         assert order(backend) == ["a"]
@@ -763,7 +762,7 @@ class TestWhatCannotBeTold:
     async def test_the_end_does_not_wait_for_it(self, backend, fails, monkeypatch):
         monkeypatch.setattr("gantt_tornado.project.REREAD_EVERY", 3600)
         fails(backend.default.plan, "apply")
-        fails(backend._store, "rows")
+        fails(backend.default._store, "rows")
         await tasks(backend, "a")
         await backend.close()
         assert backend.default._rereading.done()
@@ -790,15 +789,3 @@ async def told(page, type, seq=None):
     while not there():
         page.told.clear()
         await asyncio.wait_for(page.told.wait(), 3)
-
-    async def test_the_journal_is_brought_within_its_limit(
-        self, backend, gantt_config, monkeypatch
-    ):
-        await tasks(backend, *"abcde")
-        await backend.close()
-        monkeypatch.setattr(journal_module, "PRUNED_AT_ONCE", 1)
-        async with Backend(gantt_config.model_copy(update={"journal_changes": 2})) as again:
-            while again.plan.horizon < 3:
-                await again.history()
-            assert [change.seq for change in await again.history()] == [5, 4]
-            assert not await again._prune_once()

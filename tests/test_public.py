@@ -55,8 +55,8 @@ def test_every_error_that_a_caller_can_meet_has_a_public_name() -> None:
 def test_every_type_in_the_backends_signatures_has_a_public_name() -> None:
     """Those that are made by the backend alone, and those of its inside, are left out."""
     inside = {"Connection", "OnChange", "Self", "Final"}
-    inside |= {"Store", "Writer", "Plan", "Entity", "Iterable", "tuple"}
-    builtin = {"str", "int", "bool", "object", "dict", "list", "None", "Any"}
+    inside |= {"Writer", "Read"}
+    builtin = {"str", "int", "bool", "object", "dict", "list", "None", "Any", "float"}
     generic = {"Mapping", "Sequence", "Callable", "Awaitable"}
     classes = [ast.parse(inspect.getsource(each)).body[0] for each in (Backend, Project)]
     used = set()
@@ -144,6 +144,7 @@ async def test_an_application_does_what_it_says(
     assert "nobody" not in await office.tidy(backend, 10**9)
     assert await office.keep_a_copy(backend, "handover") == ["default", "handover"]
     assert await office.tidy_copy(backend, "handover") == 4
+    assert office.off_work(backend, "nobody") == 0
 
 
 @pytest.mark.gen_test

@@ -527,14 +527,13 @@ class Plan:
     def upsert(
         self, entity: Entity, id: int, refused: AbstractSet[str] = frozenset()
     ) -> list[bytes]:
-        """Event values after which any client has the item as it is, whatever it had.
+        """Event values after which any client has the item as it is, whatever it had, or gone.
 
         Of the fields that were ``refused`` those that the item lacks are null: clients
         cannot unlearn a field.
         """
         item = self._item_sent(entity, id, refused)
-        assert item is not None
-        return _values(entity, id, item, self._tree.stands(id) if entity is TASK else None)
+        return _values(entity, id, item, self._tree.stands(id) if item and entity is TASK else None)
 
     def added_since(self, seq: int) -> Iterator[int]:
         """The tasks that are there and were not at change ``seq``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -56,13 +56,14 @@ class Services:
         orjson.dumps(value)
         self._constants[name] = value
 
-    def handshake(self) -> dict[str, Any]:
-        """The body of ``GET /api/v1``."""
+    def handshake(self, told: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The body of ``GET /api/v1``. A constant of the application's wins over what else
+        the page is told under its name."""
         api: dict[str, dict[str, int]] = {}
         for name in self._methods:
             service, method = name.split(".")
             api.setdefault(service, {})[method] = 1
-        return {"api": api, "data": self._constants, "websocket": True}
+        return {"api": api, "data": {**(told or {}), **self._constants}, "websocket": True}
 
     async def call(self, calls: list[Any], user: User) -> list[dict[str, Any]]:
         """The results of calls, in their order. A call that fails harms no other."""

@@ -37,6 +37,8 @@ APPLICATION_ID: Final = 0x47616E74
 BUSY_TIMEOUT: Final = 2
 #: Seconds that a long reading pauses for.
 PAUSE: Final = 0.0005
+#: The same for a process that is not the server: it may come behind some long writes.
+PATIENCE: Final = 20
 _MAGIC: Final = b"SQLite format 3\0"
 
 
@@ -171,6 +173,43 @@ class Database(Connection):
         """Whether no other connection can see it."""
         return self.path == ":memory:"
 
+    def join(self) -> None:
+        """Connect beside the server that may have the file open, for tables that it shares:
+        without its lock, and without bringing the schema up to date. Any thread may then
+        use it, one at a time.
+
+        Raises:
+            StartError: there is no such file, it is not ours, or its schema is another.
+        """
+        if not Path(self.path).is_file():
+            raise StartError(
+                f"there is no database {self.path}: a server makes it when it first starts"
+            )
+        # Not _check_header(): in the server's process, to close the file again would end the
+        # locks that SQLite has on it, and the next to leave would delete the log under the server.
+        try:
+            self.peewee.init(self.path, timeout=PATIENCE, check_same_thread=False)
+            self.peewee.connect()
+            self._connection = self.peewee.connection()
+            self._check_owner()
+            self._check_schema()
+        except DatabaseError as error:
+            self.leave()
+            raise StartError(f"cannot open the database {self.path}: {error}") from error
+        except StartError:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Disconnect after :meth:`join`."""
+        if not self.peewee.is_closed():
+            self.peewee.close()
+
+    @property
+    def foreign_commits(self) -> int:
+        """A number that is another one after a commit of any other connection."""
+        return int(self._pragma("data_version"))
+
     def snapshot(self) -> Snapshot:
         """Its state now, for the thread that asks; a database in memory has none."""
         return Snapshot(self.path)
@@ -251,13 +290,28 @@ class Database(Connection):
         self._pragma("synchronous", "full")
         self._pragma("application_id", APPLICATION_ID)
         runner = Runner(self.peewee, str(MIGRATIONS))
+        self._check_not_newer(runner)
+        runner.up()
+
+    def _check_schema(self) -> None:
+        """Raises:
+        StartError: it is not the one of this version.
+        """
+        runner = Runner(self.peewee, str(MIGRATIONS))
+        self._check_not_newer(runner)
+        if any(migration.applied is None for migration in runner.status()):
+            raise StartError(
+                f"the database {self.path} was written by an older version of gantt-tornado: "
+                "start the server once with this one"
+            )
+
+    def _check_not_newer(self, runner: Runner) -> None:
         newer = [migration.name for migration in runner.status() if migration.path is None]
         if newer:
             raise StartError(
                 f"the database {self.path} was written by a newer version of gantt-tornado "
                 f"(it knows {newer[-1]})"
             )
-        runner.up()
 
     def _note_files(self) -> None:
         if self._lock is None:

@@ -16,7 +16,7 @@ from peewee import Model, fn
 from gantt_tornado.errors import Conflict, NotFound
 from gantt_tornado.model import marks
 from gantt_tornado.model.entities import DEFAULT_PROJECT
-from gantt_tornado.model.project import ProjectInfo, check_name
+from gantt_tornado.model.project_info import ProjectInfo, check_name
 from gantt_tornado.store.database import Compile, Database, param, params
 from gantt_tornado.store.journal import Journal
 from gantt_tornado.store.tables import MODELS, Item, JournalLine, Project, Spacing, Task

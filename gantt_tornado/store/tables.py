@@ -1,6 +1,6 @@
-"""The tables: projects, their items by entity, their journals, and settings.
+"""The tables: projects, their items by entity, their journals, settings, and tokens.
 
-All but the settings are keyed by the project first, and each project counts its changes, and so
+All but the last two are keyed by the project first, and each project counts its changes, and so
 the ids of its items, from 1.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from peewee import BigIntegerField, CompositeKey, IntegerField, Model, TextField
+from peewee import AutoField, BigIntegerField, CompositeKey, IntegerField, Model, TextField
 
 
 class Project(Model):
@@ -126,6 +126,31 @@ class Setting(Model):
 
     name = TextField(primary_key=True)
     value = TextField()
+
+
+class TokenRow(Model):
+    """A token that somebody signs in with. Times are milliseconds since 1970, UTC."""
+
+    #: Given once: a number that was revoked is never another's.
+    id = AutoField()
+    #: SHA-256 of the token, in hex.
+    digest = TextField()
+    user = TextField()
+    #: What people read in place of the user name, mostly empty.
+    name = TextField()
+    color = TextField()
+    role = TextField()
+    #: With commas between: ``bridge,tunnel:viewer``; empty for all.
+    projects = TextField()
+    created = BigIntegerField()
+    #: 0 for never.
+    expires = BigIntegerField()
+    revoked = BigIntegerField()
+    #: Grows with each change of the table, so that a server sees that there was one.
+    revision = BigIntegerField()
+
+    class Meta:
+        table_name = "token"
 
 
 #: The table of each entity, by the entity's name.

@@ -148,7 +148,7 @@ class EndpointDelegate(HTTPMessageDelegate):
                 raise requests.too_large(self._longest_body)
             endpoints.check_origin(endpoint, backend, http)
             user = requests.by_token(backend, http, may_be_anonymous=not endpoint.is_remote)
-            endpoints.check_role(endpoint, user, self._project)
+            endpoints.check_role(endpoint, user, self._project, self._path)
             project = backend.find(self._project)
         except Exception as error:
             return endpoints.error_response(http, error, is_remote=endpoint.is_remote)

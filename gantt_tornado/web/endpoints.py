@@ -35,8 +35,8 @@ from gantt_tornado.model import protocol
 from gantt_tornado.model.change import ACTIONS, Author, BatchRow, Change, WriteResult
 from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import Entity, entity_named, is_word
-from gantt_tornado.model.project import DEFAULT, ProjectInfo
-from gantt_tornado.model.user import Role, User
+from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
+from gantt_tornado.model.user import EVERY_PROJECT, Role, User
 from gantt_tornado.project import Project
 from gantt_tornado.web import redaction, requests
 from gantt_tornado.web.requests import JSON, Body
@@ -245,11 +245,21 @@ def check_origin(endpoint: Endpoint, backend: Backend, http: HTTPServerRequest) 
         requests.check_same_origin(backend, http)
 
 
-def check_role(endpoint: Endpoint, user: User | None, project: str) -> None:
-    """Raises:
-    Forbidden: the user may not do this.
+def check_role(
+    endpoint: Endpoint, user: User | None, project: str, parameters: tuple[str, ...]
+) -> None:
+    """See that a user has the role that an endpoint needs: in the project whose address it is, in
+    the one that is managed, or in all. The list of projects shows each what they may see.
+
+    Raises:
+        Forbidden: the user may not do this.
     """
-    if user is None or not user.may(endpoint.role):
+    if endpoint.of_server:
+        project = parameters[0] if parameters else EVERY_PROJECT
+    may = user is not None and user.may(endpoint.role, project)
+    if endpoint.run is projects:
+        may = user is not None and user.may_somewhere(endpoint.role)
+    if not may:
         raise Forbidden("You are not allowed to do this.")
 
 
@@ -509,7 +519,7 @@ async def restore_project(request: Request) -> Response:
 
 
 def may(request: Request, role: Role, project: str) -> bool:
-    return request.user is not None and request.user.may(role)
+    return request.user is not None and request.user.may(role, project)
 
 
 def _text(sent: Mapping[str, Any], field: str) -> str:
@@ -536,8 +546,18 @@ def _time(at: int) -> str:
 
 async def handshake(request: Request) -> Response:
     """``GET /api/v1``: what a page may call, before it opens its socket."""
-    request.project.positions.greeted(page_url(request.uri))
-    return Response((orjson.dumps(request.project.services.handshake()),))
+    project = request.project
+    project.positions.greeted(page_url(request.uri))
+    # The documented snippet has no since, and is answered to the letter.
+    told = _who(request) if request.argument("since") else None
+    return Response((orjson.dumps(project.services.handshake(told)),))
+
+
+def _who(request: Request) -> dict[str, Any]:
+    """What a page is told of its user."""
+    assert request.user is not None
+    name = request.project.name
+    return {"user": request.user.shown(name), "project": name}
 
 
 async def call(request: Request) -> Response:

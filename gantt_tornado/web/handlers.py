@@ -110,7 +110,7 @@ class EndpointHandler(BoundedHandler):
             return
         endpoints.check_origin(endpoint, self.backend, self.request)
         self.user = await self.authenticated()
-        endpoints.check_role(endpoint, self.user, self.project_name)
+        endpoints.check_role(endpoint, self.user, *self.address.read(self.path_args))
 
     async def authenticated(self) -> User | None:
         """The user who asks, None for nobody.

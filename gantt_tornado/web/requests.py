@@ -22,7 +22,7 @@ from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, St
 from gantt_tornado.model import protocol, text
 from gantt_tornado.model.change import Author
 from gantt_tornado.model.entities import entity_named
-from gantt_tornado.model.user import Role, User
+from gantt_tornado.model.user import User
 from gantt_tornado.web import redaction
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def bearer(backend: Backend, token: str) -> User | None:
     """
     if not token:
         return None
-    user = backend.tokens.verify(token)
+    user = backend.accounts.verify(token)
     if user is None:
         raise Forbidden("This token is not known here.")
     return user
@@ -225,8 +225,7 @@ def by_token(
 
 def anonymous(backend: Backend) -> User | None:
     """Who somebody without a token is."""
-    role = backend.config.anonymous
-    return User("", Role[role]) if role else None
+    return backend.anonymous
 
 
 def argument(query: Mapping[str, list[bytes]], name: str, default: str = "") -> str:

@@ -25,6 +25,7 @@ from gantt_tornado.model.marks import Position
 from gantt_tornado.model.protocol import Call, Subscribe, Unsubscribe
 from gantt_tornado.model.user import Role
 from gantt_tornado.project import Project
+from gantt_tornado.web import redaction
 from gantt_tornado.web.endpoints import Address
 from gantt_tornado.web.handlers import EndpointHandler
 from gantt_tornado.web.requests import LONGEST_CLIENT_ID, check_same_origin, is_ours
@@ -32,6 +33,8 @@ from gantt_tornado.web.socket_writer import SocketWriter
 
 log = logging.getLogger(__name__)
 
+#: The status of an answer that makes a socket of a connection.
+SWITCHING: Final = 101
 #: Channels that one connection may join.
 MOST_CHANNELS: Final = 100
 #: Frames with calls of one connection that may be in progress at a time.
@@ -63,12 +66,15 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             await super().admit()
             return
         check_same_origin(self.backend, self.request)
-        self.project = self.backend.find(self.project_name)
         try:
             self.user = await self.authenticated()
         except Forbidden:
             # A refused socket is accepted and then closed, so that the client learns the reason.
             self.user = None
+        if self._may_listen:
+            self.project = self.backend.find(self.project_name)
+        # From here on: whoever is signed out while the socket waits for its turn is not let in.
+        self.backend.sessions.opened(self)
 
     async def get(self, *path: str | None) -> None:
         if self._refusal is not None or not self._upgrades():
@@ -79,9 +85,16 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             # Nobody is left to be answered.
             self._auto_finish = False
             return
+        if not self._may_listen:
+            await websocket.WebSocketHandler.get(self)
+            return
         # As long as the socket is open.
         async with self.project:
             await websocket.WebSocketHandler.get(self)
+
+    @property
+    def _may_listen(self) -> bool:
+        return self.user is not None and self.user.may(Role.viewer, self.project_name)
 
     async def _wait_for_slot(self) -> None:
         """Wait for a connection slot: after a restart all pages connect at once, and each
@@ -105,7 +118,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         return is_ours(self.backend, self.request, origin)
 
     def open(self, *_args: str, **_kwargs: str) -> None:
-        if self.user is None or not self.user.may(Role.viewer):
+        if self._ended or not self._may_listen:
             self.close(protocol.POLICY, "Unauthorized")
             return
         assert self.ws_connection is not None and self.ws_connection.stream is not None
@@ -134,12 +147,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             return
         match protocol.parse_frame(message):
             case Subscribe(name) if len(self._channels) < MOST_CHANNELS:
-                if self._since is not None:
-                    await self._wait_for_slot()
-                if not self._ended:
-                    # Only now: ask() must not name a channel before its replay was sent.
-                    self._channels.add(name)
-                    self.project.hub.subscribe(self, name)
+                await self._subscribe(name)
             case Unsubscribe(name):
                 self._channels.discard(name)
                 self.project.hub.unsubscribe(self, name)
@@ -147,6 +155,18 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
                 await self._call(calls)
             case ignored:
                 log.debug("ignored a frame of %d characters: %s", len(message), ignored)
+
+    async def _subscribe(self, name: str) -> None:
+        assert self.user is not None
+        if not await self.project.guards.allow(name, self.user):
+            log.debug("%s may not subscribe to %r", self.user_name, redaction.cut(name))
+            return
+        if self._since is not None:
+            await self._wait_for_slot()
+        if not self._ended:
+            # Only now: ask() must not name a channel before its replay was sent.
+            self._channels.add(name)
+            self.project.hub.subscribe(self, name)
 
     async def _call(self, calls: list[Any]) -> None:
         """Start a task for calls, so that later frames are read meanwhile: behind a slow call
@@ -217,9 +237,15 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     def on_connection_close(self) -> None:
         self._is_disconnected = True
+        self.backend.sessions.closed(self)
         # WebSocketHandler's does not call RequestHandler's, which ends the wait for a body.
         web.RequestHandler.on_connection_close(self)
         super().on_connection_close()
+
+    def on_finish(self) -> None:
+        super().on_finish()
+        if self.get_status() != SWITCHING:
+            self.backend.sessions.closed(self)
 
     def on_close(self) -> None:
         self._end()

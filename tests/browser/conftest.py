@@ -81,13 +81,14 @@ def server(
 def open_tabs(
     browser: Browser, windows: list[Page], server: Server, kind: str
 ) -> Iterator[Callable[..., list[Tab]]]:
-    """Opens tabs, one at each address given, and looks in the end that they behaved.
+    """Opens tabs, one at each address given, and looks in the end that they behaved. With
+    ``waits=False`` it does not wait until they listen.
 
     With options for a browser context, such as ``timezone_id``, in windows of their own.
     """
     opened: list[Tab] = []
 
-    def open_tabs(*urls: str, **options: Any) -> list[Tab]:
+    def open_tabs(*urls: str, waits: bool = True, **options: Any) -> list[Tab]:
         tabs = []
         for url in urls:
             while len(windows) <= len(opened):
@@ -95,7 +96,7 @@ def open_tabs(
             window = open_window(browser, **options) if options else windows[len(opened)]
             tabs.append(Tab(window, kind, url))
             opened.append(tabs[-1])
-        return [tab.ready() for tab in tabs]
+        return [tab.ready() for tab in tabs] if waits else tabs
 
     yield open_tabs
     for tab in opened:

@@ -24,7 +24,10 @@ class Server:
 
     def __init__(self, script: Path, folder: Path, **settings: object) -> None:
         self._command = [sys.executable, str(script), f"--database=sqlite:///{folder}/plan.db"]
-        ours = {f"GANTT_{key.upper()}": json.dumps(value) for key, value in settings.items()}
+        ours = {
+            f"GANTT_{key.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for key, value in settings.items()
+        }
         self._env = os.environ | ours | {"PYTHONPATH": str(ROOT)}
         self._log = folder / "server.log"
         self._database = folder / "plan.db"

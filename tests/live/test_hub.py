@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -474,7 +473,7 @@ def test_a_slice_of_a_replay_ends_where_it_is_long_enough(
 ) -> None:
     size = len(encode_event("tasks", b"1").frame)
     monkeypatch.setattr(hub_module, "REPLAYED_AT_ONCE", 2 * size + more)
-    missed: Any = [SimpleNamespace(values=lambda: [b"1"])] * 7
+    missed = [[b"1"]] * 7
     slices = [len(each) // size for each in hub_module.sliced("tasks", missed)]
     assert slices == frames
 

@@ -36,7 +36,7 @@ class Served(Driven):
         self.plan = Plan.of(self.store.read())
 
     def note(self) -> None:
-        self.continuity.note(self.plan.stored_position())
+        self.continuity.note({1: self.plan.stored_position()})
 
     def stop(self) -> None:
         self.note()
@@ -184,7 +184,7 @@ def test_where_it_cannot_be_noted_the_log_says_so_once(
 def test_a_plan_in_memory_leaves_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     continuity = Continuity(":memory:")
-    continuity.note(Position(1, 2))
+    continuity.note({1: Position(1, 2)})
     assert list(tmp_path.iterdir()) == []
 
 

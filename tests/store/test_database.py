@@ -226,7 +226,13 @@ def test_what_was_written_before_there_were_marks_gets_one(
     """Two copies of it are two histories from then on."""
     before = tmp_path / "migrations"
     shutil.copytree(database.MIGRATIONS, before)
-    for later in ("0007_marks.py", "0009_groups.py", "0010_history.py", "0011_projects.py"):
+    for later in (
+        "0007_marks.py",
+        "0009_groups.py",
+        "0010_history.py",
+        "0011_projects.py",
+        "0012_tokens.py",
+    ):
         (before / later).unlink()
     with monkeypatch.context() as patch:
         patch.setattr(database, "MIGRATIONS", before)

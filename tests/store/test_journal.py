@@ -13,6 +13,7 @@ from gantt_tornado.model.entities import ENTITIES
 from gantt_tornado.model.journal_age import DAY
 from gantt_tornado.store import journal as journal_module
 from gantt_tornado.store.journal import AT_ONCE, MOST_LATER, PRUNED_AT_ONCE, SHARE, Journal
+from gantt_tornado.store.projects import Projects
 from tests.support import ALICE, BOB, DATES, Driven, replay, value
 
 
@@ -135,6 +136,7 @@ def test_a_change_that_is_not_there_is_none(plan: Driven) -> None:
 
 def test_changes_of_another_project_are_not_told(plan: Driven) -> None:
     plan.task()
+    assert Projects(plan.database).create("other").id == 2
     assert Journal(plan.database, 2).history(1 << 60, 9, None) == []
     assert Journal(plan.database, 2).line(1) is None
 

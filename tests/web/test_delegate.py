@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from conftest import EDITOR, LISTED, VIEWER
+from conftest import ADMIN, EDITOR, LISTED, VIEWER
 from tornado import routing, web
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
@@ -19,6 +19,7 @@ from gantt_tornado.web.socket import SocketHandler
 
 pytestmark = pytest.mark.gen_test
 
+AS_ADMIN = {"Remote-Token": ADMIN}
 DATED = b'{"text":"A","start_date":"2030-01-07","duration":1}'
 #: For every endpoint at least one request that succeeds: headers beside the editor's token,
 #: verb, path, body.
@@ -89,6 +90,19 @@ REQUESTS = {
     "a path that is not there": ({}, "GET", "/data/task/1/2", None),
     "an update of what has no id": ({}, "PUT", "/data/undo/1", b"{}"),
     "options": ({}, "OPTIONS", "/data/task/1", None),
+    "load of another project": ({}, "GET", "/p/house/data", None),
+    "update in another project": ({}, "PUT", "/p/house/data/task/1", b'{"text":"A"}'),
+    "load of no project": ({}, "GET", "/p/nowhere/data", None),
+    "handshake of no project": ({}, "GET", "/p/nowhere/api/v1", None),
+    "projects": ({}, "GET", "/projects", None),
+    "new project": (AS_ADMIN, "POST", "/projects", b'{"name":"new","title":"New"}'),
+    "new project by an editor": ({}, "POST", "/projects", b'{"name":"new"}'),
+    "new project without a name": (AS_ADMIN, "POST", "/projects", b"{}"),
+    "another title": (AS_ADMIN, "PUT", "/projects/house", b'{"title":"Ours"}'),
+    "end of a project": (AS_ADMIN, "DELETE", "/projects/house?name=house", None),
+    "end of a project without its name": (AS_ADMIN, "DELETE", "/projects/house", None),
+    "a project taken back": (AS_ADMIN, "POST", "/projects/restore/gone", b""),
+    "a project that has no verb": (AS_ADMIN, "GET", "/projects/house", None),
 }
 
 
@@ -98,7 +112,9 @@ def settings():
 
 
 #: What differs between two plans with the same rows: marks and times.
-RANDOM = re.compile(rb'(?<=-)[0-9a-f]{6}|(?<="_mark":")[0-9a-f]{6}|(?<="at":")[^"]+')
+RANDOM = re.compile(
+    rb'(?<=-)[0-9a-f]{6}|(?<="_mark":")[0-9a-f]{6}|(?<=ed":")2[^"]+|(?<="at":")[^"]+'
+)
 
 
 @pytest.fixture
@@ -115,6 +131,20 @@ def app(backend, other):
     delegates = routing.Rule(routing.AnyMatches(), EndpointRouter(backend))
     handlers = routes(other, prefix="/handlers")
     return web.Application([delegates, *handlers, *routes(backend)])
+
+
+@pytest.fixture(autouse=True)
+def projects(io_loop, backend, other):
+    """Another project, and one that was deleted, in both plans."""
+
+    async def add(to):
+        await to.create_project("house")
+        await to.project("house").insert("task", DATES)
+        await to.create_project("gone")
+        await to.delete_project("gone")
+
+    for each in (backend, other):
+        io_loop.run_sync(lambda each=each: add(each))
 
 
 async def both(gantt, name):
@@ -165,7 +195,8 @@ async def test_each_endpoint_succeeds_through_both_adapters(gantt, monkeypatch, 
         monkeypatch.setattr(adapter, "_send", spy)
     await both(gantt, example(endpoint))
     handler = SocketHandler if endpoint.is_remote else EndpointHandler
-    assert [served[2], served[5]] == [(EndpointDelegate, 200), (handler, 200)]
+    assert [served[2][0], served[5][0]] == [EndpointDelegate, handler]
+    assert served[2][1] == served[5][1] in (200, 201)
 
 
 async def test_both_pack_a_long_load_alike(gantt, backend, io_loop):
@@ -227,7 +258,7 @@ async def test_settings_that_are_for_handlers_leave_no_delegates(backend, more, 
 async def test_a_store_that_fails_is_told_alike(gantt, backend, other, logged_errors):
     for each in (backend, other):
         await gantt.add("task", text="a")
-        each._store.update = lambda *_: 1 / 0
+        each.default._store.update = lambda *_: 1 / 0
     answers = await both(gantt, "update")
     for answer in answers:
         assert (answer.status, answer.json["action"]) == (500, "error")

@@ -14,6 +14,7 @@ from gantt_tornado.web import app, endpoints
 from gantt_tornado.web.endpoints import (
     ENDPOINTS,
     FLUSH_EVERY,
+    PROJECT,
     Address,
     Endpoint,
     Request,
@@ -49,7 +50,8 @@ class TestTable:
     @each
     def test_who_may_only_look_changes_nothing(self, endpoint):
         reads = endpoint.verb in ("GET", "HEAD") or endpoint.is_remote
-        assert endpoint.role == (Role.viewer if reads else Role.editor)
+        writes = Role.admin if endpoint.of_server else Role.editor
+        assert endpoint.role == (Role.viewer if reads else writes)
 
     @each
     def test_each_says_what_it_is_for(self, endpoint):
@@ -85,12 +87,14 @@ class TestAddresses:
             Endpoint("PUT", "/{entity}/{id}", Role.editor, nothing),
         ]
         assert addresses(table) == [
-            Address("/([a-z]+)(?:/([^/]+))?", {"POST": table[0], "PUT": table[1]})
+            Address(PROJECT + "/([a-z]+)(?:/([^/]+))?", {"POST": table[0], "PUT": table[1]})
         ]
 
     def test_others_have_their_own_in_the_order_of_the_table(self):
         table = [Endpoint("GET", path, Role.viewer, nothing) for path in ("/b", "/a", "/a/b")]
-        assert [address.pattern for address in addresses(table)] == ["/b", "/a", "/a/b"]
+        assert [address.pattern for address in addresses(table)] == [
+            PROJECT + path for path in ("/b", "/a", "/a/b")
+        ]
 
 
 class TestResponse:
@@ -125,19 +129,19 @@ class TestErrors:
         assert self.told(Forbidden("x"), is_remote=True)[2] == {"error": "Forbidden"}
 
     @pytest.mark.gen_test
-    async def test_an_endpoint_that_fails_has_a_response_all_the_same(self):
+    async def test_an_endpoint_that_fails_has_a_response_all_the_same(self, backend):
         async def fail(request):
             raise NotFound("No such task.")
 
         endpoint = Endpoint("GET", "/", Role.viewer, fail)
-        response = await endpoints.respond(endpoint, request(None), http())
+        response = await endpoints.respond(endpoint, request(backend), http())
         assert response.status == 404
 
 
 @pytest.mark.parametrize("user", [None, User("Vera", Role.viewer)])
 def test_a_role_is_needed(user):
     with pytest.raises(Forbidden):
-        endpoints.check_role(Endpoint("PUT", "/", Role.editor, nothing), user)
+        endpoints.check_role(Endpoint("PUT", "/", Role.editor, nothing), user, "default", ())
 
 
 @pytest.mark.gen_test

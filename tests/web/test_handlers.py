@@ -803,7 +803,7 @@ class TestFailures:
             raise RuntimeError("private detail")
 
         for name in ("insert", "update", "delete"):
-            monkeypatch.setattr(backend._store, name, fail)
+            monkeypatch.setattr(backend.default._store, name, fail)
 
     @pytest.mark.parametrize(
         "method, path",
@@ -835,7 +835,7 @@ class TestFailures:
         def refuse(*args, **kwargs):
             raise Unavailable("Please try again.", detail="private", retry_after=2)
 
-        monkeypatch.setattr(backend._store, "insert", refuse)
+        monkeypatch.setattr(backend.default._store, "insert", refuse)
         answer = await gantt.post("/data/task", DATES)
         assert is_error(answer, 503) and answer.headers["Retry-After"] == "2"
         assert b"private" not in answer.body

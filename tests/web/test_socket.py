@@ -17,9 +17,11 @@ from gantt_tornado.live.hub import CROWDED
 from gantt_tornado.live.services import MOST_ANSWERED
 from gantt_tornado.model import fractional_index
 from gantt_tornado.model.marks import Marks
+from gantt_tornado.model.user import color_of
 from gantt_tornado.store import items
 from gantt_tornado.store.writer import OnCommit
 from gantt_tornado.web.socket import MOST_UNDER_WAY
+from tests.conftest import VIEWER
 
 pytestmark = pytest.mark.gen_test
 
@@ -236,9 +238,55 @@ class TestOpening:
         socket = await listen.open(headers={"Origin": "https://intranet.example"})
         assert (await socket.frame())["action"] == "start"
 
+    @pytest.mark.parametrize("path", ["/api/v1", "/api/v1?since=", "/api/v1?tab=a"])
+    async def test_a_page_that_names_no_state_is_not_told_who_it_is(self, gantt, path):
+        answer = await gantt.get(path)
+        assert answer.body == b'{"api":{},"data":{},"websocket":true}'
+
+    async def test_a_page_is_told_who_it_is(self, viewer):
+        data = (await viewer.get("/api/v1?since=0")).json["data"]
+        user = {"name": "Vera", "role": "viewer", "display": "Vera", "color": color_of("Vera")}
+        assert data == {"user": user, "project": "default"}
+
+    async def test_a_constant_of_the_application_wins(self, backend, gantt):
+        backend.services.constant("user", "mine")
+        assert (await gantt.get("/api/v1?since=0")).json["data"]["user"] == "mine"
+
     async def test_an_upgrade_to_something_else_is_a_handshake(self, gantt):
         answer = await gantt.having(Upgrade="h2c").get("/api/v1")
         assert answer.json["websocket"] is True
+
+
+class TestGuards:
+    @pytest.fixture
+    def payroll(self, backend):
+        """A channel of Eve's."""
+
+        async def is_eve(user):
+            await asyncio.sleep(0)
+            return user.name == "Eve"
+
+        backend.guard("payroll", is_eve)
+
+    async def test_whom_the_guard_lets_in_is_told(self, backend, listen, payroll):
+        socket = await listen("payroll")
+        backend.publish("payroll", {"type": "raise"})
+        await socket.event("raise")
+
+    async def test_whom_it_does_not_is_ignored(self, backend, listen, payroll):
+        socket = await listen("payroll", "news", token=VIEWER)
+        backend.publish("payroll", {"type": "raise"})
+        backend.publish("news", {"type": "fair"})
+        await socket.event("fair")
+        await socket.quiet()
+
+    async def test_a_refusal_is_logged(self, listen, payroll, caplog):
+        await (await listen("payroll", token=VIEWER)).quiet()
+        assert "Vera may not subscribe to 'payroll'" in caplog.text
+
+    async def test_what_is_built_in_cannot_be_guarded(self, backend):
+        with pytest.raises(ValueError, match="tasks"):
+            backend.guard("tasks", lambda user: False)
 
 
 class TestChannels:
@@ -1199,11 +1247,11 @@ class TestReplay:
         await tasks(gantt, "a")
         socket = await listen("ours", since=0)
         for _ in range(AT_ONCE):
-            await backend.door.acquire()
+            await backend.connection_slots.acquire()
         await socket.send({"action": "subscribe", "name": "tasks"})
-        await until(lambda: backend.door._waiters)
+        await until(lambda: backend.connection_slots._waiters)
         for _ in range(AT_ONCE):
-            backend.door.release()
+            backend.connection_slots.release()
         assert (await socket.value())["type"] == "add-task"
 
     async def test_a_page_that_does_not_ask_is_told_nothing(self, gantt, listen):

@@ -3,26 +3,14 @@
 import asyncio
 
 import pytest
+from conftest import ADMIN
 
-from gantt_tornado import Config, NotFound
-from gantt_tornado.config import Token
+from gantt_tornado import NotFound
 from gantt_tornado.testing import Client
-from tests.conftest import EDITOR, SECRET, VIEWER
 
 pytestmark = pytest.mark.gen_test
 
-ADMIN = SECRET + "admin"
 DATES = {"start_date": "2030-01-07 00:00", "duration": 2}
-
-
-@pytest.fixture
-def gantt_config(settings) -> Config:
-    tokens = (
-        Token(token=EDITOR, user="Eve"),
-        Token(token=VIEWER, user="Vera", role="viewer"),
-        Token(token=ADMIN, user="Ada", role="admin"),
-    )
-    return Config(**({"database": "sqlite:///:memory:", "tokens": tokens} | settings))
 
 
 @pytest.fixture

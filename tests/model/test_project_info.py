@@ -1,7 +1,7 @@
 import pytest
 
 from gantt_tornado.errors import BadRequest
-from gantt_tornado.model.project import SEARCHED_FOR, check_name
+from gantt_tornado.model.project_info import SEARCHED_FOR, check_name
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a-b", "default", "my-task", "x" * 63])

@@ -13,7 +13,8 @@ DEFAULT: Final = "default"
 #: What a name begins with that the released clients search addresses for.
 SEARCHED_FOR: Final = ("link", "assignment", "baseline", "resource", "task", "event")
 
-_NAME: Final = re.compile("[a-z0-9][a-z0-9-]{0,62}")
+#: What a name looks like.
+NAME: Final = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def check_name(name: str) -> None:
     Raises:
         BadRequest: it may not.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise BadRequest(
             "A project's name has up to 63 small letters, digits and hyphens, and does not begin "
             "with a hyphen."

@@ -1,0 +1,49 @@
+"""Who may subscribe to a channel of the application's own."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from gantt_tornado.model.entities import ENTITIES
+from gantt_tornado.model.user import User
+
+log = logging.getLogger(__name__)
+
+#: Asked whether a user may subscribe.
+Guard = Callable[[User], bool | Awaitable[bool]]
+#: Of these the role in the project decides alone.
+BUILT_IN: Final = frozenset({"presence", *(entity.channel for entity in ENTITIES.values())})
+
+
+class Guards:
+    """The guards of a project's channels."""
+
+    def __init__(self) -> None:
+        self._guards: dict[str, Guard] = {}
+
+    def add(self, channel: str, guard: Guard) -> None:
+        """Let ``guard`` decide from now on who may subscribe.
+
+        Raises:
+            ValueError: the channel is one of ours, or has a guard already.
+        """
+        if channel in BUILT_IN:
+            raise ValueError(f"{channel!r} is for everybody who may read the project")
+        if channel in self._guards:
+            raise ValueError(f"{channel!r} has a guard already")
+        self._guards[channel] = guard
+
+    async def allow(self, channel: str, user: User) -> bool:
+        """Whether a user may subscribe. A guard that raises lets nobody in."""
+        guard = self._guards.get(channel)
+        if guard is None:
+            return True
+        try:
+            allowed = guard(user)
+            return bool(await allowed if inspect.isawaitable(allowed) else allowed)
+        except Exception:
+            log.exception("the guard of %r failed", channel)
+            return False
