@@ -27,6 +27,7 @@ from gantt_tornado.model import protocol
 from gantt_tornado.model.entities import (
     Entity,
 )
+from gantt_tornado.model.marks import Position
 from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
 from gantt_tornado.model.user import Role, User, anonymous_user
 from gantt_tornado.project import Beginning, Project
@@ -34,7 +35,7 @@ from gantt_tornado.store.continuity import Continuity
 from gantt_tornado.store.database import Connection, Database
 from gantt_tornado.store.demo import plant
 from gantt_tornado.store.items import Damaged, Store
-from gantt_tornado.store.projects import Projects
+from gantt_tornado.store.projects import Copy, Projects
 from gantt_tornado.store.text_conversion import convert
 from gantt_tornado.store.tokens import TokenReader
 from gantt_tornado.store.writer import UNREADABLE, Writer
@@ -143,7 +144,6 @@ class Backend:
             said = error.detail if isinstance(error, Unavailable) else error
             raise StartError(f"cannot read the database: {said}") from error
         await self._read_tokens()
-        await self._note_position()
         loops = (
             *(self._prune, self._ask, self._note_positions, self._forget_idle),
             *(self._watch_tokens, self._expire),
@@ -200,9 +200,26 @@ class Backend:
         public = [name for name, is_public in self._public.items() if is_public]
         self.anonymous = anonymous_user(Role[role], public) if role else None
 
-    async def projects(self, deleted: bool = False) -> list[ProjectInfo]:
-        """All projects by their names, or those that are deleted and can be taken back."""
-        return await self._writer.submit(lambda: self._registry.all(deleted))
+    async def projects(
+        self, deleted: bool = False, shows: Callable[[str], bool] = lambda name: True
+    ) -> list[ProjectInfo]:
+        """All projects by their names, or those that are deleted and can be taken back.
+
+        Args:
+            shows: by the name, whether a project is asked for; called on another thread.
+        """
+        if self._database.is_in_memory:
+            return await self._writer.submit(lambda: self._registry.all(deleted, shows))
+        # All tasks are counted for it.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._list, deleted, shows)
+
+    def _list(self, deleted: bool, shows: Callable[[str], bool]) -> list[ProjectInfo]:
+        snapshot = self._database.snapshot()
+        try:
+            return Projects(snapshot).all(deleted, shows)
+        finally:
+            snapshot.close()
 
     async def create_project(
         self, name: str, title: str = "", *, copy_of: str | None = None, demo: bool = False
@@ -227,11 +244,15 @@ class Backend:
 
     async def _copy_project(self, source: str, name: str, title: str) -> ProjectInfo:
         # In slices, between which others write.
-        slices = self._registry.copy(source, name, title)
-        while (info := await self._writer.submit(lambda: next(slices))) is None:
-            pass
-        await self._writer.submit(slices.close)
-        return info
+        registry = self._registry
+        copy = await self._writer.submit(lambda: registry.begin_copy(source, name, title))
+        try:
+            done: Copy | ProjectInfo = copy
+            while isinstance(done, Copy):
+                done = await self._writer.submit(partial(registry.copy_slice, done))
+            return done
+        finally:
+            registry.end_copy(copy)
 
     async def change_project(
         self,
@@ -264,6 +285,10 @@ class Backend:
         self._see_public()
         project = self._projects.get(info.name)
         if project is not None and project.is_open:
+            if project.info.id != info.id:
+                # One that was deleted long ago, and whose name is another's now.
+                project.forget()
+                return info
             project.info = info
         return info
 
@@ -305,6 +330,9 @@ class Backend:
         if damaged:
             await self._writer.submit(lambda: store.mend(damaged))
             plan, _ = await self._read_plan(store)
+        # It may have been archived or deleted meanwhile.
+        info = await self._writer.submit(lambda: self._registry.named(name))
+        await self._note_position({info.id: plan.stored_position()})
         return Beginning(info, store, plan, latest)
 
     def _begin(self, name: str) -> tuple[ProjectInfo, Store, list[tuple[Entity, int]]]:
@@ -361,14 +389,15 @@ class Backend:
     async def _prune_once(self) -> bool:
         """Forget a few changes of each open project, and rows of what was deleted long ago.
         Returns whether more must go at once."""
-        more = [await project.prune() for project in self._open_projects]
+        more = [await project.prune() for project in self._open_projects if project.is_open]
         before = int((time.time() - self.config.journal_days * 24 * 60 * 60) * 1000)
         more.append(await self._writer.submit(lambda: self._registry.forget(before)))
         return any(more)
 
     @property
     def _open_projects(self) -> list[Project]:
-        return [project for project in self._projects.values() if project.is_open]
+        projects = self._projects.values()
+        return [each for each in projects if each.is_open and not each.info.deleted]
 
     # Who may still be signed in.
 
@@ -418,11 +447,12 @@ class Backend:
             await asyncio.sleep(NOTE_EVERY)
             await self._note_position()
 
-    async def _note_position(self) -> None:
+    async def _note_position(self, served: dict[int, Position] | None = None) -> None:
         # One at a time, also where the last was not waited for to its end: they write one file.
-        if self._noting is not None:
+        while self._noting is not None and not self._noting.done():
             await asyncio.wait((self._noting,))
-        served = {each.info.id: each.plan.stored_position() for each in self._open_projects}
+        if served is None:
+            served = {each.info.id: each.plan.stored_position() for each in self._open_projects}
         loop = asyncio.get_running_loop()
         self._noting = loop.run_in_executor(None, self._continuity.note, served)
         await asyncio.shield(self._noting)

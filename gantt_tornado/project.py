@@ -48,6 +48,7 @@ from gantt_tornado.model.entities import (
 )
 from gantt_tornado.model.project_info import ProjectInfo
 from gantt_tornado.store.items import Store
+from gantt_tornado.store.journal import Journal
 from gantt_tornado.store.writer import OnCommit, Writer
 
 log = logging.getLogger(__name__)
@@ -476,15 +477,16 @@ class Project:
     async def prune(self) -> bool:
         """Forget a few changes that are beyond the journal's limits. Returns whether more must
         go at once."""
-        horizon, more = await self._writer.submit(self._prune_some)
+        # By then it may have been forgotten.
+        journal = self._store.journal
+        horizon, more = await self._writer.submit(lambda: self._prune_some(journal))
         if horizon > self.plan.horizon:
             self.plan.forget(horizon)
         return more
 
-    def _prune_some(self) -> tuple[int, bool]:
+    def _prune_some(self, journal: Journal) -> tuple[int, bool]:
         """On the writer's thread: the last change that is forgotten, and whether there is
         more to do at once."""
-        journal = self._store.journal
         if journal.learn():
             return journal.horizon(), True
         clock = int(time.time() * 1000)

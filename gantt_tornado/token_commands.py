@@ -90,6 +90,7 @@ def _tokens(config: Config) -> Iterator[StoredTokens]:
 
 def _create(tokens: StoredTokens, config: Config, flags: dict[str, Any]) -> None:
     expires = _moment(flags["expires"], config.timezone)
+    until = f", until {_shown(expires)}" if expires else ""
     token = secrets.token_urlsafe(RANDOM_BYTES)
     id = tokens.create(
         *(sha256_of(token), _printable(flags["user"]), flags["role"], flags["project"]),
@@ -97,7 +98,6 @@ def _create(tokens: StoredTokens, config: Config, flags: dict[str, Any]) -> None
         color=flags["color"],
         expires=expires,
     )
-    until = f", until {_shown(expires)}" if expires else ""
     print(f"Token {id} for {flags['user']}{until}. It is shown this once:\n{token}")
 
 
@@ -119,6 +119,8 @@ def _row(token: StoredToken) -> tuple[str, ...]:
 
 
 def _revoke(tokens: StoredTokens, config: Config, flags: dict[str, Any]) -> None:
+    if not 0 < flags["id"] < 1 << 63:
+        raise ValueError(f"there is no token {flags['id']}")
     tokens.revoke(flags["id"])
     print(f"Token {flags['id']} counts no more.")
 
@@ -130,7 +132,11 @@ def _printable(text: str) -> str:
 
 
 def _shown(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
+    except (ValueError, OverflowError, OSError):
+        # Beyond the year 9999 in UTC.
+        return "never"
 
 
 def _moment(text: str | None, zone: str) -> float | None:

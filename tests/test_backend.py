@@ -1,6 +1,7 @@
 """The backend, as an embedding application holds it."""
 
 import asyncio
+import contextlib
 import threading
 import time
 
@@ -9,7 +10,7 @@ import pytest
 
 from gantt_tornado import Backend, Config, User
 from gantt_tornado.config import Jwt, sha256_of
-from gantt_tornado.errors import StartError, Unavailable
+from gantt_tornado.errors import BadRequest, Conflict, NotFound, StartError, Unavailable
 from gantt_tornado.live.touches import TOGETHER
 from gantt_tornado.model.user import Role
 from gantt_tornado.store import journal as journal_module
@@ -390,3 +391,106 @@ class TestJsonWebTokens:
     async def test_a_key_that_cannot_be_used_stops_the_start(self):
         with pytest.raises(StartError, match="32 bytes"):
             Backend(Config(jwt=Jwt(key="short", audience="plan")))
+
+
+class TestProjects:
+    """What happens to a project while it is opened, copied or gone."""
+
+    async def opening(self, backend, monkeypatch, meanwhile):
+        """Open a project; after its plan was read, something happens to it."""
+        await backend.create_project("house")
+        await backend.project("house").insert("task", DATES)
+        backend.project("house").forget()
+        read = backend._read_plan
+
+        async def slow(store):
+            plan = await read(store)
+            await meanwhile()
+            return plan
+
+        monkeypatch.setattr(backend, "_read_plan", slow)
+        return backend.project("house")
+
+    async def test_one_that_is_archived_while_it_is_opened_is_not_changed(
+        self, backend, monkeypatch
+    ):
+        house = await self.opening(
+            backend, monkeypatch, lambda: backend.change_project("house", archived=True)
+        )
+        with pytest.raises(Conflict):
+            await house.insert("task", DATES)
+
+    async def test_one_that_is_deleted_while_it_is_opened_is_not_there(self, backend, monkeypatch):
+        house = await self.opening(backend, monkeypatch, lambda: backend.delete_project("house"))
+        with pytest.raises(NotFound):
+            await house.insert("task", DATES)
+        assert not house.is_open
+
+    async def test_a_name_that_is_used_again_shows_nothing_of_before(self, backend):
+        await backend.create_project("house")
+        house = backend.project("house")
+        await house.insert("task", DATES)
+        await backend.delete_project("house")
+        while await backend._writer.submit(lambda: backend._registry.forget(1 << 50)):
+            pass
+        await backend.create_project("house")
+        assert (await house.insert("task", DATES)).id == 1
+        async with house:
+            assert len(house.load()["tasks"]) == 1
+
+    async def test_pruning_passes_over_what_is_deleted_or_forgotten(self, backend):
+        for name in ("gone", "idle"):
+            await backend.create_project(name)
+            await backend.project(name).insert("task", DATES)
+        await backend.delete_project("gone")
+        backend.project("idle").forget()
+        assert not await backend._prune_once()
+
+    async def test_pruning_goes_on_while_a_project_is_forgotten(self, backend, held):
+        await backend.create_project("house")
+        house = backend.project("house")
+        await house.insert("task", DATES)
+        with held():
+            pruning = asyncio.ensure_future(house.prune())
+            await asyncio.sleep(0)
+            house.forget()
+        assert not await pruning
+
+    async def test_a_copy_beside_a_job_that_comes_to_nothing_is_whole(
+        self, backend, held, monkeypatch
+    ):
+        """The writer undoes the batch and runs each of its jobs again."""
+        monkeypatch.setattr("gantt_tornado.store.projects.SLICE", 1)
+        await tasks(backend, *"abc")
+
+        def half():
+            backend._database.execute("UPDATE project SET title = 'half'")
+            raise BadRequest("no")
+
+        copying = asyncio.ensure_future(backend.create_project("copy", copy_of="default"))
+        while not copying.done():
+            with held(), contextlib.suppress(RuntimeError):
+                failing = backend._writer.submit(half)
+                await asyncio.sleep(0)
+            with pytest.raises(BadRequest):
+                await failing
+            for _ in range(3):
+                await asyncio.sleep(0)
+        assert (await copying).tasks == 3
+        async with backend.project("copy") as copy:
+            assert [task["text"] for task in copy.load()["tasks"]] == ["a", "b", "c"]
+
+    async def test_only_what_is_asked_for_is_counted(self, backend, monkeypatch):
+        await backend.create_project("house")
+        listed = await backend.projects(shows=lambda name: name == "house")
+        assert [each.name for each in listed] == ["house"]
+
+    async def test_a_project_that_was_opened_goes_on_after_a_crash(self, backend, gantt_config):
+        """Its pages need not load again: its position was noted when it was opened."""
+        await backend.create_project("house", demo=True)
+        async with backend.project("house") as house:
+            position = house.plan.position()
+            noted = await asyncio.get_running_loop().run_in_executor(
+                None, backend._continuity._known
+            )
+            assert noted[house.info.id].seq == position.seq

@@ -207,3 +207,14 @@ class TestFiles:
 
     def test_there_is_a_command_behind_token(self, refused: Any) -> None:
         assert refused()
+
+
+def test_an_end_that_no_calendar_has_is_never(server: Database, token: Any) -> None:
+    """The token counts by then; one that cannot be listed could not be revoked."""
+    end = "9999-12-31T23:59:59-12:00"
+    assert "until never" in token("create", "--user", "ann", "--expires", end)
+    assert "never" in token("list")
+
+
+def test_a_number_that_no_token_can_have_is_refused_in_one_line(refused: Any) -> None:
+    assert "no token" in refused("revoke", str(10**30))

@@ -8,7 +8,8 @@ all there, and once its rows begin to go, ``created`` is 0, and nobody is told o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from peewee import Model, fn
@@ -17,7 +18,7 @@ from gantt_tornado.errors import Conflict, NotFound
 from gantt_tornado.model import marks
 from gantt_tornado.model.entities import DEFAULT_PROJECT
 from gantt_tornado.model.project_info import ProjectInfo, check_name
-from gantt_tornado.store.database import Compile, Database, param, params
+from gantt_tornado.store.database import Compile, Connection, param, params
 from gantt_tornado.store.journal import Journal
 from gantt_tornado.store.tables import MODELS, Item, JournalLine, Project, Spacing, Task
 
@@ -98,6 +99,23 @@ def _tables(compile: Compile) -> list[_Rows]:
     return [*items, *lines]
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """How far a copy has come: all of the source that was there at change ``seq``, up to a row of
+    each table.
+
+    A slice begins with what the one before came to, and changes nothing of it: the writer may
+    run it anew.
+    """
+
+    name: str
+    source: int
+    target: int
+    mark: int
+    seq: int
+    upto: tuple[int, ...]
+
+
 class Projects:
     """All projects of a database.
 
@@ -107,7 +125,7 @@ class Projects:
 
     def __init__(
         self,
-        database: Database,
+        database: Connection,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._database = database
@@ -128,72 +146,77 @@ class Projects:
         self._add(name, title, created=self._now())
         return self.named(name)
 
-    def copy(self, source: str, name: str, title: str = "") -> Generator[ProjectInfo | None]:
-        """Add a project with all items of another, but without its history.
+    def begin_copy(self, source: str, name: str, title: str = "") -> Copy:
+        """Begin a project with all items of another, but without its history.
 
-        Each step is one slice, for a transaction of its own; the last yields the project. What
-        is changed in the source meanwhile is in the copy too.
+        Nobody sees it before :meth:`copy_slice` has come to the end, each in a transaction of
+        its own; then, or when it is given up, :meth:`end_copy` has to be called.
 
         Raises:
-            BadRequest, Conflict: as for :meth:`create`, at the first step.
+            BadRequest, Conflict: as for :meth:`create`.
             NotFound: there is no such source.
-            Conflict: it was changed too often to be followed.
         """
         origin = self.named(source).id
         target = self._add(name, title, created=0)
         self._copied.add(target)
-        try:
-            yield from self._copy(origin, target, marks.source()())
-            yield self.named(name)
-        finally:
-            self._copied.discard(target)
+        seq = Journal(self._database, origin).seq()
+        return Copy(name, origin, target, marks.source()(), seq, (0,) * len(MODELS))
 
-    def _copy(self, source: int, target: int, mark: int) -> Iterator[None]:
-        journal = Journal(self._database, source)
-        seq = journal.seq()
-        copied = dict.fromkeys(range(len(MODELS)), 0)
+    def copy_slice(self, copy: Copy) -> Copy | ProjectInfo:
+        """Copy some rows more. Returns how far it came, or the project when it is whole. What is
+        changed in the source meanwhile is in the copy too.
+
+        Raises:
+            NotFound: the source has been deleted.
+            Conflict: it was changed too often to be followed.
+        """
+        # First what was copied is brought up to now: so no two rows are ever at one place.
+        copy = self._follow(copy)
         for at, table in enumerate(self._tables[: len(MODELS)]):
-            while True:
-                # First what was copied is brought up to now: so no two rows are ever at one place.
-                seq = self._follow(journal, target, mark, copied, seq)
-                keys = self._slice(table, source, copied[at])
-                if not keys:
-                    break
-                values = {"last": copied[at], "upto": keys[-1], "mark": mark}
-                self._execute(table.copy, {"project": source, "target": target, **values})
-                copied[at] = keys[-1]
-                yield None
-        if self._counts(source) != self._counts(target):
-            # A transaction with one of the slices came to nothing.
+            keys = self._slice(table, copy.source, copy.upto[at])
+            if keys:
+                self._copy_rows(table, copy, copy.upto[at], keys[-1])
+                return replace(copy, upto=(*copy.upto[:at], keys[-1], *copy.upto[at + 1 :]))
+        if self._counts(copy.source) != self._counts(copy.target):
             raise Conflict("The project could not be copied as a whole. Please try again.")
-        counts = {"seq": seq, "mark": mark, "horizon": seq, "horizon_mark": mark}
-        self._execute(self._sql.appear, {"project": target, "created": self._now(), **counts})
+        counts = {"seq": copy.seq, "mark": copy.mark}
+        counts |= {"horizon": copy.seq, "horizon_mark": copy.mark}
+        self._execute(self._sql.appear, {"project": copy.target, "created": self._now(), **counts})
+        return self.named(copy.name)
+
+    def end_copy(self, copy: Copy) -> None:
+        """What there is of an unfinished copy may go."""
+        self._copied.discard(copy.target)
+
+    def _copy_rows(self, table: _Rows, copy: Copy, last: int, upto: int) -> None:
+        """Copy the rows above ``last``, up to another."""
+        values = {"project": copy.source, "target": copy.target, "mark": copy.mark}
+        self._execute(table.copy, {"last": last, "upto": upto, **values})
 
     def _counts(self, project: int) -> list[int]:
         tables = self._tables[: len(MODELS)]
         return [self._execute(each.count, {"project": project}).fetchone()[0] for each in tables]
 
-    def _follow(
-        self, journal: Journal, target: int, mark: int, copied: dict[int, int], seq: int
-    ) -> int:
-        """Copy anew what was changed behind ``seq``. Returns the last change."""
+    def _follow(self, copy: Copy) -> Copy:
+        """Copy anew what was changed since."""
+        journal = Journal(self._database, copy.source)
         last = journal.seq()
-        if last == seq:
-            return seq
-        if journal.horizon() > seq:
+        if last == copy.seq:
+            return copy
+        if journal.horizon() > copy.seq:
             raise Conflict("The project is changed too fast to be copied. Please try again.")
-        since = {"project": journal.project, "seq": seq}
+        since = {"project": copy.source, "seq": copy.seq}
         changed = [id for (id,) in self._execute(self._sql.since, since).fetchall()]
-        for table in self._tables[: len(MODELS)]:
+        tables = self._tables[: len(MODELS)]
+        for table in tables:
             for id in changed:
-                self._execute(table.delete, {"project": target, "last": id - 1, "upto": id})
-        for at, upto in copied.items():
+                values = {"project": copy.target, "last": id - 1, "upto": id}
+                self._execute(table.delete, values)
+        for table, upto in zip(tables, copy.upto, strict=True):
             for id in changed:
                 if id <= upto:
-                    values = {"project": journal.project, "target": target, "mark": mark}
-                    one = {"last": id - 1, "upto": id}
-                    self._execute(self._tables[at].copy, values | one)
-        return last
+                    self._copy_rows(table, copy, id - 1, id)
+        return replace(copy, seq=last)
 
     def named(self, name: str) -> ProjectInfo:
         """A project.
@@ -211,10 +234,16 @@ class Projects:
         rows = self._execute(self._sql.all).fetchall()
         return {row[1]: bool(row[3]) for row in rows if not row[-1]}
 
-    def all(self, deleted: bool = False) -> list[ProjectInfo]:
-        """All projects by their names, or all that can be taken back."""
+    def all(
+        self, deleted: bool = False, shows: Callable[[str], bool] = lambda name: True
+    ) -> list[ProjectInfo]:
+        """All projects by their names, or all that can be taken back.
+
+        Args:
+            shows: by the name, whether a project is asked for; to count its tasks takes time.
+        """
         rows = self._execute(self._sql.all).fetchall()
-        return [self._info(row) for row in rows if bool(row[-1]) is deleted]
+        return [self._info(row) for row in rows if bool(row[-1]) is deleted and shows(row[1])]
 
     def retitle(self, name: str, title: str) -> ProjectInfo:
         return self._change(name, "title", title)

@@ -282,10 +282,14 @@ class Writer:
         assert self._loop is not None
         enough = perf_counter() + LONGEST_TURN
         while self._deliveries:
-            for pauses in self._deliveries[0]:
-                if pauses or perf_counter() >= enough:
-                    self._loop.call_soon(self._go_on)
-                    return
+            try:
+                for pauses in self._deliveries[0]:
+                    if pauses or perf_counter() >= enough:
+                        self._loop.call_soon(self._go_on)
+                        return
+            except Exception:
+                # Else nobody behind it would ever be answered.
+                log.exception("a committed batch could not be delivered")
             self._deliveries.popleft()
 
     def _delivery(self, batch: list[Job[Any]]) -> Iterator[bool]:
@@ -337,4 +341,7 @@ def _succeed(future: asyncio.Future[Any], result: Any) -> None:
 
 def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
     if not future.done():
+        if isinstance(error, StopIteration):
+            # A future takes none, and then nobody behind it would be answered.
+            error = RuntimeError(f"a job ended with {error!r}")
         future.set_exception(error)

@@ -474,8 +474,8 @@ async def projects(request: Request) -> Response:
     take back."""
     deleted = request.argument("deleted") == "1"
     role = Role.admin if deleted else Role.viewer
-    found = await request.backend.projects(deleted)
-    shown = [_shown_project(each) for each in found if may(request, role, each.name)]
+    found = await request.backend.projects(deleted, partial(may, request, role))
+    shown = [_shown_project(each) for each in found]
     return Response((orjson.dumps({"projects": shown}),))
 
 

@@ -448,6 +448,16 @@ def test_each_hears_of_their_own_jobs_alone() -> None:
     asyncio.run(scene())
 
 
+def test_a_job_that_ends_with_stop_iteration_holds_up_nobody() -> None:
+    async def scene() -> None:
+        async with started() as w:
+            with pytest.raises(RuntimeError):
+                await w.submit(lambda: next(iter(())))
+            assert await w.submit(w.add(1)) == 1
+
+    asyncio.run(scene())
+
+
 # In steps.
 
 
