@@ -162,7 +162,7 @@ class Project:
 
     def is_idle(self, seconds: float) -> bool:
         """Whether nobody has used it for so long."""
-        if self._users or self.connections or self._untold or self._rereading or self._opening:
+        if self._users or self._untold or self._rereading or self._opening:
             return False
         return time.monotonic() - self._used > seconds
 

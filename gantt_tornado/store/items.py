@@ -226,7 +226,7 @@ class Store:
             Conflict: it would break a rule of the plan.
         """
         self._spend(1)
-        known = self.journal.added_by(request) if request else None
+        known = self.journal.added_by(entity, request) if request else None
         if known:
             return self._inserted(entity, known, author)
         state: State = {**entity.defaults, **edit.values}

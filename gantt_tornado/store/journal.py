@@ -142,6 +142,7 @@ class _Statements:
             JournalLine.select(JournalLine.item_id).where(
                 JournalLine.request == param("request"),
                 JournalLine.request != "",
+                JournalLine.entity == param("entity"),
                 here,
             )
         )
@@ -294,9 +295,9 @@ class Journal:
         """Whether an item of this id has ever been, as far as remembered."""
         return self._one(self._sql.known, id=id, entity=entity.name) is not None
 
-    def added_by(self, request: str) -> int | None:
+    def added_by(self, entity: Entity, request: str) -> int | None:
         """The id of the item that a request with this ``Idempotency-Key`` added."""
-        found = self._one(self._sql.added, request=request)
+        found = self._one(self._sql.added, request=request, entity=entity.name)
         return int(found[0]) if found else None
 
     def added_on(self, id: int, client_id: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from .tabs import FAILED_REQUEST
+
 
 @pytest.fixture
 def four(server, open_tabs):
@@ -38,6 +40,8 @@ def test_a_page_of_a_project_catches_up_over_a_restart(server, four):
         tab.shows("10", "After")
     id = house.add("Chimney", parent="15")
     beside.shows(id, "Chimney")
+    for tab in four:
+        tab.excuse(FAILED_REQUEST)
 
 
 def test_an_archived_project_keeps_what_it_has(server, four):

@@ -366,7 +366,7 @@ def check_migrated(opened: Database) -> None:
     lines = [(line.seq, line.author.user, line.fields) for line in journal.history(99, 9, None)]
     assert lines == [(4, "carl", {"text": ["Fill", "Dig"]}), (2, "eve", {})]
     assert (journal.seq(), journal.horizon(), journal.mark(1), journal.mark(4)) == (4, 1, 77, 5)
-    assert journal.added_by("key") == 2
+    assert journal.added_by(ENTITIES["task"], "key") == 2
     assert list(journal.spacings(2, 3)) == [[[], []]]
     assert [each.base_rev for each in journal.later(2, 2)] == [2]
 

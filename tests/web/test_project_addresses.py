@@ -281,6 +281,13 @@ class TestPython:
         with pytest.raises(NotFound):
             await backend.project("nowhere").insert("task", DATES)
 
+    async def test_one_that_was_deleted_is_told_to_whoever_still_uses_it(self, backend):
+        await backend.create_project("house")
+        async with backend.project("house") as house:
+            await backend.delete_project("house")
+            with pytest.raises(NotFound):
+                await house.insert("task", DATES)
+
     async def test_callbacks_stay_while_it_is_forgotten(self, backend):
         await backend.create_project("house")
         house, heard = backend.project("house"), []
@@ -289,3 +296,12 @@ class TestPython:
         house.forget()
         await house.insert("task", DATES)
         assert [change.seq for change in heard] == [1, 2]
+
+
+async def test_a_key_of_a_request_counts_for_items_of_its_kind(gantt):
+    again = gantt.having(Idempotency_Key="row-1")
+    a, b = await gantt.add("task"), await gantt.add("task")
+    link = await again.post("/data/link", {"source": a["id"], "target": b["id"], "type": "0"})
+    task = await again.post("/data/task", DATES)
+    assert link.status == task.status == 200
+    assert len({link.json["tid"], task.json["tid"], a["id"], b["id"]}) == 4
