@@ -10,7 +10,7 @@ its first socket; where a URL had two, there are two pages behind it, nobody can
 which of them returned, and ``since`` counts again. Pages that put something of their
 own into the URL (``tab=<uuid>``) avoid that. Lives on the loop.
 
-Anybody who may read can greet us with any URL, so a page costs some hundred bytes whatever
+Anybody who may read can make a handshake with any URL, so a page costs some hundred bytes whatever
 its URL is: its digest is kept, and where it stands on the channels that can be replayed.
 """
 
@@ -49,7 +49,7 @@ class Positions:
         # By the digest of their URL.
         self._pages: OrderedDict[bytes, _Page] = OrderedDict()
 
-    def greeted(self, url: str) -> None:
+    def made_handshake(self, url: str) -> None:
         """A page made its handshake."""
         key = _key(url)
         self._pages.setdefault(key, _Page()).handshakes += 1

@@ -301,7 +301,7 @@ class Writer:
         for following, own in results.items():
             yield from _steps(following.committed, own)
         for job in batch:
-            # A caller who hung up has cancelled its future; its row is committed.
+            # A caller who is gone has cancelled its future; its row is committed.
             if job.error is None:
                 _succeed(job.future, job.result)
             else:

@@ -547,7 +547,7 @@ def _time(at: int) -> str:
 async def handshake(request: Request) -> Response:
     """``GET /api/v1``: what a page may call, before it opens its socket."""
     project = request.project
-    project.positions.greeted(page_url(request.uri))
+    project.positions.made_handshake(page_url(request.uri))
     # The documented snippet has no since, and is answered to the letter.
     told = _who(request) if request.argument("since") else None
     return Response((orjson.dumps(project.services.handshake(told)),))

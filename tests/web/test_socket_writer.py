@@ -16,14 +16,14 @@ MUCH = b"x" * 4_000_000
 
 
 class Line:
-    """Two ends of a line, ours with an outlet; what the peer had can be read."""
+    """Two ends of a line, ours with a writer; what the peer had can be read."""
 
     def __init__(self, limit):
         near, self.far = socket.socketpair()
         self.stream = iostream.IOStream(near)
         self.peer = iostream.IOStream(self.far)
         self.complaints = 0
-        self.outlet = SocketWriter(self.stream, limit, self.complain)
+        self.writer = SocketWriter(self.stream, limit, self.complain)
 
     def complain(self):
         self.complaints += 1
@@ -56,11 +56,11 @@ def line(lay):
 
 class TestStraight:
     async def test_what_is_sent_arrives(self, line):
-        line.outlet.send(b"frame")
+        line.writer.send(b"frame")
         assert await line.had(5) == b"frame"
 
     async def test_it_is_with_the_kernel_at_once(self, line):
-        line.outlet.send(b"frame")
+        line.writer.send(b"frame")
         assert line.far.recv(5) == b"frame"
         assert not line.stream.writing()
 
@@ -68,19 +68,19 @@ class TestStraight:
         line.stream.write(MUCH)
         # The kernel has room again, and the stream does not know yet.
         read = sum(len(line.far.recv(65536)) for _ in range(3))
-        line.outlet.send(b"frame")
+        line.writer.send(b"frame")
         assert await line.had(len(MUCH) - read + 5) == MUCH[read:] + b"frame"
 
     async def test_after_the_stream_has_written_all_it_goes_straight_again(self, line):
-        line.outlet.send(MUCH)
+        line.writer.send(MUCH)
         assert await line.had(len(MUCH)) == MUCH
-        line.outlet.send(b"frame")
+        line.writer.send(b"frame")
         assert not line.stream.writing()
         assert await line.had(5) == b"frame"
 
     async def test_what_the_kernel_did_not_take_follows(self, line):
-        line.outlet.send(MUCH)
-        line.outlet.send(b"frame")
+        line.writer.send(MUCH)
+        line.writer.send(b"frame")
         assert await line.had(len(MUCH) + 5) == MUCH + b"frame"
 
     async def test_a_kernel_that_takes_nothing_loses_nothing(self, line):
@@ -90,13 +90,13 @@ class TestStraight:
                 filled += line.stream.socket.send(b"y" * 65536)
             except BlockingIOError:
                 break
-        line.outlet.send(b"frame")
+        line.writer.send(b"frame")
         assert await line.had(filled + 5) == b"y" * filled + b"frame"
 
     async def test_many_small_ones_keep_their_order_past_a_full_kernel(self, line):
         frames = [b"%08d" % number for number in range(10_000)]
         for frame in frames:
-            line.outlet.send(frame)
+            line.writer.send(frame)
         assert line.stream.writing()
         assert await line.had(80_000) == b"".join(frames)
 
@@ -104,66 +104,66 @@ class TestStraight:
 class TestLimit:
     async def test_who_lets_too_much_wait_is_complained_of(self, lay):
         line = lay(limit=1000)
-        line.outlet.send(MUCH)
+        line.writer.send(MUCH)
         assert line.complaints == 1
 
     async def test_what_has_gone_out_does_not_count(self, lay):
         line = lay(limit=len(MUCH))
         for _ in range(3):
-            line.outlet.send(MUCH)
+            line.writer.send(MUCH)
             assert await line.had(len(MUCH)) == MUCH
         assert line.complaints == 0
 
     async def test_a_replay_does_not_count(self, lay):
         line = lay(limit=1000)
-        line.outlet.replay(iter((MUCH,)))
+        line.writer.replay(iter((MUCH,)))
         assert line.complaints == 0
         assert await line.had(len(MUCH)) == MUCH
 
 
 class TestEnd:
     async def test_after_the_end_nothing_goes_out(self, line):
-        line.outlet.end()
-        line.outlet.send(b"frame")
-        line.outlet.replay(iter((b"frame",)))
+        line.writer.end()
+        line.writer.send(b"frame")
+        line.writer.replay(iter((b"frame",)))
         line.stream.write(b"goodbye")
         assert await line.had(7) == b"goodbye"
-        assert not line.outlet.is_replaying
+        assert not line.writer.is_replaying
 
     async def test_what_waits_at_the_end_still_goes_out(self, line):
-        line.outlet.send(MUCH)
-        line.outlet.end()
+        line.writer.send(MUCH)
+        line.writer.end()
         assert await line.had(len(MUCH)) == MUCH
 
     async def test_a_closed_stream_is_no_error(self, line):
         line.stream.close()
-        line.outlet.send(b"frame")
-        line.outlet.replay(iter((b"frame",)))
+        line.writer.send(b"frame")
+        line.writer.replay(iter((b"frame",)))
 
     async def test_a_peer_that_vanished_closes_its_own_stream_alone(self, line, lay):
         other = lay()
         line.peer.close()
         for each in (line, other):
-            each.outlet.send(b"frame")
+            each.writer.send(b"frame")
         assert line.stream.closed() and not other.stream.closed()
         assert await other.had(5) == b"frame"
 
 
 class TestReplays:
     async def test_a_replay_comes_in_its_order_before_what_is_sent_from_then_on(self, line):
-        line.outlet.replay(iter((b"one,", b"two,")))
-        line.outlet.send(b"live,")
-        line.outlet.replay(iter((b"three,",)))
-        line.outlet.send(b"last.")
+        line.writer.replay(iter((b"one,", b"two,")))
+        line.writer.send(b"live,")
+        line.writer.replay(iter((b"three,",)))
+        line.writer.send(b"last.")
         assert await line.had(24) == b"one,two,live,three,last."
 
     async def test_behind_a_replay_it_goes_straight_again(self, line):
-        line.outlet.replay(iter((b"one,",)))
+        line.writer.replay(iter((b"one,",)))
         assert await line.had(4) == b"one,"
-        while line.outlet.is_replaying:
+        while line.writer.is_replaying:
             await asyncio.sleep(0)
         line.stream.write = None
-        line.outlet.send(b"live")
+        line.writer.send(b"live")
         assert await line.had(4) == b"live"
 
     async def test_a_slice_is_made_when_the_one_before_is_gone(self, line):
@@ -174,45 +174,45 @@ class TestReplays:
                 made.append(number)
                 yield MUCH
 
-        line.outlet.replay(slices())
+        line.writer.replay(slices())
         for _ in range(5):
             await asyncio.sleep(0)
-        assert made == [0] and line.outlet.is_replaying
+        assert made == [0] and line.writer.is_replaying
         await line.had(3 * len(MUCH))
         assert made == [0, 1, 2]
 
     async def test_what_waits_behind_a_replay_counts(self, lay):
         line = lay(limit=10)
-        line.outlet.replay(iter((MUCH,)))
-        line.outlet.send(b"frame")
+        line.writer.replay(iter((MUCH,)))
+        line.writer.send(b"frame")
         assert line.complaints == 0
-        line.outlet.send(b"frames")
+        line.writer.send(b"frames")
         assert line.complaints == 1
 
     async def test_what_was_behind_a_replay_counts_no_more(self, lay):
         line = lay(limit=10)
         for _ in range(3):
-            line.outlet.replay(iter((b"one,",)))
-            line.outlet.send(b"frame")
+            line.writer.replay(iter((b"one,",)))
+            line.writer.send(b"frame")
             await line.had(9)
-            while line.outlet.is_replaying or line.outlet._unsent:
+            while line.writer.is_replaying or line.writer._unsent:
                 await asyncio.sleep(0)
         assert line.complaints == 0
 
     async def test_who_asks_for_ever_more_is_too_slow(self, line):
         for _ in range(MOST_REPLAYS):
-            line.outlet.replay(iter((MUCH,)))
+            line.writer.replay(iter((MUCH,)))
         assert line.complaints == 0
-        line.outlet.replay(iter((MUCH,)))
+        line.writer.replay(iter((MUCH,)))
         assert line.complaints == 1
 
     async def test_one_that_fails_ends_its_own_stream_alone(self, line, logged_errors):
-        line.outlet.replay(iter(lambda: 1 / 0, None))
+        line.writer.replay(iter(lambda: 1 / 0, None))
         assert line.stream.closed() and "a replay failed" in logged_errors.text
 
     async def test_after_the_end_no_slice_follows(self, line):
-        line.outlet.replay(iter((b"one,", b"two,")))
-        line.outlet.end()
+        line.writer.replay(iter((b"one,", b"two,")))
+        line.writer.end()
         line.stream.write(b"goodbye")
         assert await line.had(11) == b"one,goodbye"
 
