@@ -127,11 +127,13 @@ def _plant(path: Path, shape: str, rows: int) -> tuple[list[int], str]:
     kind, link = ENTITIES["task"], ENTITIES["link"]
     database = Database(f"sqlite:///{path}")
     database.open()
-    store = Store(database, calendar)
-    ids: list[int] = []
     with database.peewee.atomic("IMMEDIATE"):
         # As the server does, which would make another plan of it otherwise.
         convert(database, Config().html)
+    # Only now: it has the marks that a conversion changes.
+    store = Store(database, calendar)
+    ids: list[int] = []
+    with database.peewee.atomic("IMMEDIATE"):
         for number in range(rows + 1):
             parents = {
                 "flat": ids[1] if number > 1 else 0,
@@ -186,7 +188,10 @@ def _replays(plan: Plan, name: str) -> Iterator[Line]:
             page.sendall(subscribe)
             received = b""
             while last not in received:
-                received = received[-len(last) :] + page.recv(1 << 20)
+                chunk = page.recv(1 << 20)
+                if not chunk:
+                    raise ConnectionError("the server closed the socket")
+                received = received[-len(last) :] + chunk
 
     yield from plan.measure(f"replay of {name}", 1, replay)
     unsubscribe = _masked(b'{"action":"unsubscribe","name":"tasks"}')
