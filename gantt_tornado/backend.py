@@ -10,8 +10,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from gantt_tornado.accounts import Accounts
 from gantt_tornado.config import Config
@@ -42,6 +43,8 @@ from gantt_tornado.store.writer import UNREADABLE, Writer
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 #: Told who asks (a ``tornado.web.RequestHandler``), says which user that is.
 Authenticate = Callable[[Any], User | Awaitable[User | None] | None]
 #: Plans that are read at a time.
@@ -60,7 +63,7 @@ AT_ONCE: Final = 2
 
 
 class Backend:
-    """One plan with everybody who looks at it.
+    """A server: one database, its projects, and who may do what in them.
 
     Create as many as you like; nothing is shared between them. All methods belong on
     the loop that ran :meth:`start`.
@@ -208,18 +211,8 @@ class Backend:
         Args:
             shows: by the name, whether a project is asked for; called on another thread.
         """
-        if self._database.is_in_memory:
-            return await self._writer.submit(lambda: self._registry.all(deleted, shows))
         # All tasks are counted for it.
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._list, deleted, shows)
-
-    def _list(self, deleted: bool, shows: Callable[[str], bool]) -> list[ProjectInfo]:
-        snapshot = self._database.snapshot()
-        try:
-            return Projects(snapshot).all(deleted, shows)
-        finally:
-            snapshot.close()
+        return await self._read_apart(lambda database: Projects(database).all(deleted, shows))
 
     async def create_project(
         self, name: str, title: str = "", *, copy_of: str | None = None, demo: bool = False
@@ -351,18 +344,21 @@ class Backend:
 
     async def _read_plan(self, store: Store) -> tuple[Plan, list[Damaged]]:
         """The plan, and what is damaged in its rows, which has to be mended first."""
-        if self._database.is_in_memory:
-            return await self._writer.submit(lambda: _plan_and_damage(store))
-        # On a thread of its own: other projects are written to meanwhile.
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read_snapshot, store.project)
+        return await self._read_apart(
+            lambda database: _plan_and_damage(self._store_on(database, store.project))
+        )
 
-    def _read_snapshot(self, project: int) -> tuple[Plan, list[Damaged]]:
-        snapshot = self._database.snapshot()
-        try:
-            return _plan_and_damage(self._store_on(snapshot, project))
-        finally:
-            snapshot.close()
+    async def _read_apart(self, read: Callable[[Connection], T]) -> T:
+        """Read something long, on a thread and a connection of its own: others write meanwhile.
+        A database in memory has one connection alone."""
+        if self._database.is_in_memory:
+            return await self._writer.submit(lambda: read(self._database))
+
+        def read_snapshot() -> T:
+            with closing(self._database.snapshot()) as snapshot:
+                return read(snapshot)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read_snapshot)
 
     async def _forget_idle(self) -> None:
         """Have the projects in memory that somebody looks at."""

@@ -490,9 +490,10 @@ class Project:
         if journal.learn():
             return journal.horizon(), True
         clock = int(time.time() * 1000)
-        pruned = journal.prune(clock, self._longest, self._most_changes)
+        journal.prune(clock, self._longest, self._most_changes)
         horizon = journal.horizon()
-        return horizon, pruned > 0 and journal.seq() - horizon > self._most_changes
+        # Over the limit something always goes.
+        return horizon, journal.seq() - horizon > self._most_changes
 
     # Telling.
 

@@ -31,7 +31,6 @@ from gantt_tornado.live.delayed import Delayed
 from gantt_tornado.live.hub import Audience, Event, Hub, Listener, encode_event
 from gantt_tornado.live.plan import Plan, Snapshot
 from gantt_tornado.live.touches import Touches
-from gantt_tornado.model import protocol
 from gantt_tornado.model.change import Change
 from gantt_tornado.model.entities import LINK, TASK, Entity
 
@@ -442,14 +441,12 @@ class Inserts:
     def _tell(self, entity: Entity, id: int, seq: int, audience: Audience) -> None:
         """Tell an item's present state to those who may have been told of it first as it
         was at change ``seq``."""
-        if self._plan.item(entity, id) is None:
-            # Pages ignore the delete of what they lack.
-            values = [protocol.deleted_value(entity.name, id)]
-        elif self._is_as(id, seq):
+        # Pages ignore the delete of what they lack.
+        values = self._plan.upsert(entity, id)
+        if self._is_as(id, seq):
             # They have it as it is, or not at all. More would be drawn over what they do.
-            values = self._plan.upsert(entity, id)[:1]
-        else:
-            values = self._plan.upsert(entity, id)
+            values = values[:1]
+        elif len(values) > 1:
             self._touches.note(id, "", self._now())
         self._publish(entity, id, values, audience)
 

@@ -586,8 +586,6 @@ class Plan:
         if known and not refused:
             refused = known.refused
         self._touched[id] = Touched(self.seq, entity, deleted, reparented, True, refused)
-        if deleted:
-            return [protocol.deleted_value(entity.name, id)]
         return self.upsert(entity, id, refused)
 
     def reload_value(self) -> bytes:

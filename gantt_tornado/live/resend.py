@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from gantt_tornado.live.delayed import Delayed, Steps
 from gantt_tornado.live.hub import Hub
-from gantt_tornado.live.inserts import Inserts
+from gantt_tornado.live.inserts import STOOD_STILL, Inserts
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.live.touches import Touches
 from gantt_tornado.model.change import Author, WriteResult
@@ -26,8 +26,6 @@ from gantt_tornado.model.entities import TASK, Entity, is_name
 
 #: Seconds from the last touch of an item to its resending.
 DELAY: Final = 1.0
-#: Seconds from there to sending it a third time.
-STOOD_STILL: Final = 4.0
 #: Names of refused fields that are remembered of an item. A row has some twenty.
 MOST_REFUSED: Final = 100
 #: Seconds after which every page that is connected has heard of a move.

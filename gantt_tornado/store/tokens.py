@@ -165,7 +165,6 @@ class TokenReader:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
-        self._is_shared = self._database.path != ":memory:"
         self._is_open = False
         self._commits: int | None = None
         self._version: tuple[int, int] | None = None
@@ -174,7 +173,7 @@ class TokenReader:
     def changed(self) -> dict[str, User] | None:
         """Whom the tokens stand for, by digest, where that has changed since the last call;
         None where it has not, or cannot be read just now."""
-        if not self._is_shared:
+        if self._database.is_in_memory:
             return None
         try:
             users = self._changed()

@@ -16,7 +16,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import groupby
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
@@ -148,6 +148,7 @@ class Endpoint:
         role: the least role that a user needs.
         takes_body: whether it reads a body, of at most ``max_body`` bytes.
         of_server: whether it is of no project.
+        anywhere: whether a role in any project is enough, for it shows each what they may see.
         is_remote: whether it belongs to the client's remote protocol, which needs a token even
             where anonymous users may read, and whose 403 has a body of its own.
     """
@@ -159,13 +160,14 @@ class Endpoint:
     takes_body: bool = False
     is_remote: bool = False
     of_server: bool = False
+    anywhere: bool = False
 
     @property
     def parameters(self) -> int:
         return self.path.count("{")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Address:
     """Endpoints whose paths begin alike, which one RequestHandler serves.
 
@@ -178,15 +180,17 @@ class Address:
     pattern: str
     endpoints: Mapping[str, Endpoint]
 
-    @property
+    # Each is asked for with every request.
+
+    @cached_property
     def takes_body(self) -> bool:
         return any(endpoint.takes_body for endpoint in self.endpoints.values())
 
-    @property
+    @cached_property
     def is_remote(self) -> bool:
         return any(endpoint.is_remote for endpoint in self.endpoints.values())
 
-    @property
+    @cached_property
     def of_server(self) -> bool:
         return any(endpoint.of_server for endpoint in self.endpoints.values())
 
@@ -249,17 +253,16 @@ def check_role(
     endpoint: Endpoint, user: User | None, project: str, parameters: tuple[str, ...]
 ) -> None:
     """See that a user has the role that an endpoint needs: in the project whose address it is, in
-    the one that is managed, or in all. The list of projects shows each what they may see.
+    the one that is managed, or in all.
 
     Raises:
         Forbidden: the user may not do this.
     """
     if endpoint.of_server:
         project = parameters[0] if parameters else EVERY_PROJECT
-    may = user is not None and user.may(endpoint.role, project)
-    if endpoint.run is projects:
-        may = user is not None and user.may_somewhere(endpoint.role)
-    if not may:
+    if user is None or not (
+        user.may_somewhere(endpoint.role) if endpoint.anywhere else user.may(endpoint.role, project)
+    ):
         raise Forbidden("You are not allowed to do this.")
 
 
@@ -583,7 +586,7 @@ ENDPOINTS: Final = (
     Endpoint("POST", "/data/{entity}", Role.editor, insert, takes_body=True),
     Endpoint("PUT", "/data/{entity}/{id}", Role.editor, update, takes_body=True),
     Endpoint("DELETE", "/data/{entity}/{id}", Role.editor, delete),
-    _of_server("GET", "/projects", Role.viewer, projects),
+    _of_server("GET", "/projects", Role.viewer, projects, anywhere=True),
     _of_server("POST", "/projects", Role.admin, create_project, takes_body=True),
     _of_server("PUT", "/projects/{name}", Role.admin, change_project, takes_body=True),
     _of_server("DELETE", "/projects/{name}", Role.admin, delete_project),

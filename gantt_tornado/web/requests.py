@@ -220,12 +220,7 @@ def by_token(
     if not token and request.method in ("GET", "HEAD"):
         # gantt.load(url) cannot send a header.
         token = argument(request.query_arguments, "token")
-    return bearer(backend, token) or (anonymous(backend) if may_be_anonymous else None)
-
-
-def anonymous(backend: Backend) -> User | None:
-    """Who somebody without a token is."""
-    return backend.anonymous
+    return bearer(backend, token) or (backend.anonymous if may_be_anonymous else None)
 
 
 def argument(query: Mapping[str, list[bytes]], name: str, default: str = "") -> str:
