@@ -20,6 +20,7 @@ import orjson
 
 from gantt_tornado.model import protocol
 from gantt_tornado.model.change import Change, Touched
+from gantt_tornado.model.encoding import encode_json
 from gantt_tornado.model.entities import ENTITIES, TASK, Entity
 from gantt_tornado.model.marks import FOREIGN, Marks, Position
 from gantt_tornado.model.stored_plan import StoredPlan
@@ -300,7 +301,7 @@ def _at_the_top(item: bytes) -> bytes:
     show it, or shows it at the top, and an update with the same parent changes nothing.
     """
     return protocol.item_value(
-        "update-task", "task", orjson.dumps(orjson.loads(item) | {"parent": 0})
+        "update-task", "task", encode_json(orjson.loads(item) | {"parent": 0})
     )
 
 
@@ -647,7 +648,7 @@ class Plan:
         """An item as pages are sent it: with null for refused fields that it lacks."""
         item = self._sequences[entity.name].get(id)
         if item and refused:
-            item = orjson.dumps(dict.fromkeys(sorted(refused)) | orjson.loads(item))
+            item = encode_json(dict.fromkeys(sorted(refused)) | orjson.loads(item))
         return item
 
     def _touched_after(self, seq: int) -> dict[int, Touched]:

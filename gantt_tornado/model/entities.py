@@ -40,6 +40,7 @@ from gantt_tornado.errors import (
 )
 from gantt_tornado.model import marks, merge, protocol, text
 from gantt_tornado.model.dates import Calendar, complete
+from gantt_tornado.model.encoding import encode_json
 from gantt_tornado.model.text import DEEPEST
 from gantt_tornado.model.values import as_json
 
@@ -355,7 +356,7 @@ class Entity:
         if self.ordered and "target" in item:
             # The client would send a finished move again with every later edit.
             item["target"] = ""
-        return orjson.dumps(item)
+        return encode_json(item)
 
 
 def _some_dates(state: State, calendar: Calendar) -> State:

@@ -19,6 +19,8 @@ from typing import Any, Final
 import nh3
 import orjson
 
+from gantt_tornado.model.encoding import encode_json
+
 #: Objects within objects that a field may hold.
 DEEPEST: Final = 100
 
@@ -64,7 +66,7 @@ def tell_json(item: bytes) -> bytes:
     """JSON in which each text is told. Names of fields are not drawn, and stay."""
     if b"<" not in item and b"&" not in item:
         return item
-    return orjson.dumps(each(tell, orjson.loads(item)))
+    return encode_json(each(tell, orjson.loads(item)))
 
 
 def each(change: Callable[[str], str], value: Any, depth: int = 0) -> Any:

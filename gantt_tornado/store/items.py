@@ -40,7 +40,7 @@ from gantt_tornado.model.protocol import parse_target
 from gantt_tornado.model.stored_plan import StoredPlan
 from gantt_tornado.store.database import Compile, Connection, param, params
 from gantt_tornado.store.journal import Journal, Moved, recorded
-from gantt_tornado.store.tables import MODELS, Link, Task
+from gantt_tornado.store.tables import MODELS, JournalLine, Link, Task
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,14 @@ class _Statements:
             field: compile(model.select(model.id).where(getattr(model, field) == pointed, here))
             for field in entity.references
         }
+        taken = (
+            (JournalLine.project == param("project"))
+            & (JournalLine.cause_seq == param("cause_seq"))
+            & (JournalLine.cause_seq != JournalLine.seq)
+            & (JournalLine.entity == entity.name)
+        )
+        there = model.select(model.id).join(JournalLine, on=model.id == JournalLine.item_id)
+        self.there_again = compile(there.where(here, taken))
 
 
 def _entities(compile: Compile) -> dict[str, _Statements]:
@@ -492,19 +500,28 @@ class Store:
         if asked.entity is LINK:
             state = {name: old for name, (old, _) in asked.fields.items()}
             self._check_link(asked.id, state, author)
+        if self._is_there(asked.entity, asked.id):
+            raise Conflict(f"This {asked.entity.name} is there again already.")
         saved = [self._restore(asked, author, set())]
         restored = {asked.id}
+        there = {
+            id
+            for each in self._entities.values()
+            for (id,) in self._run(each.there_again, cause_seq=asked.seq).fetchall()
+        }
         links: list[Change] = []
         for each in self.journal.taken_with(asked.seq):
             if each.entity is LINK:
                 links.append(each)
+                continue
+            if each.id in there:
                 continue
             with contextlib.suppress(Conflict):
                 saved.append(self._restore(each, author, restored))
                 restored.add(each.id)
         closing = self._closing(links) if links else ()
         for place, each in enumerate(links):
-            if place not in closing:
+            if place not in closing and each.id not in there:
                 with contextlib.suppress(Conflict):
                     saved.append(self._restore(each, author, restored))
         back = saved[0]
@@ -517,7 +534,7 @@ class Store:
         return cycles.closing(present, ends, lambda: self._spend(1 / LOOKED_AT))
 
     def _restore(self, gone: Change, author: Author, restored: Container[int]) -> Change:
-        """Save a deleted item anew.
+        """Save an item anew that is not there.
 
         Nothing can have come below a task while it was not there, so it closes no circle;
         whether a link does, its caller has to ask.
@@ -525,18 +542,16 @@ class Store:
         entity = gone.entity
         state: State = {field: old for field, (old, _) in gone.fields.items()}
         state = dict(entity.sound(state, self._calendar))
-        if self._is_there(entity, gone.id):
-            raise Conflict(f"This {entity.name} is there again already.")
         for pointer, pointed in entity.references.items():
             at_top = entity is TASK and state[pointer] == 0
             if not at_top and state[pointer] not in restored:
                 self._check_exists(entity, pointed, state[pointer])
         if entity is LINK:
             self._check_twins(gone.id, state, author)
-        if entity.ordered:
-            if state["parent"] not in restored:
-                # Below one that comes back with it, no neighbours have been spaced anew.
-                self._follow_spacings(state, gone.seq)
+        if entity.ordered and state["parent"] not in restored:
+            # Below one that comes back with it, no neighbours have been spaced anew, and
+            # nobody else's row can have its key.
+            self._follow_spacings(state, gone.seq)
             state["sortorder"] = self._free(state["parent"], state["sortorder"], gone.id)
         return self._save(entity, None, state, merge.diff({}, state), author, gone.id)
 

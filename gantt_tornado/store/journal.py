@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import NoneType
 from typing import Any, Final
 
 import orjson
@@ -572,8 +571,9 @@ def _check_fields(entity: Entity, action: str, fields: Diff) -> None:
         raise ValueError("it does not say where the item was")
     for name in entity.columns:
         kind = str if name == "sortorder" else int
-        if any(type(value) not in (kind, NoneType) for value in fields.get(name, ())):
-            raise ValueError(f"{name} is none")
+        for value in fields.get(name, ()):
+            if type(value) is not kind and value is not None:
+                raise ValueError(f"{name} is none")
 
 
 def _entity(name: bytes | None) -> Entity | None:
@@ -608,8 +608,9 @@ def _diff(fields: bytes | None) -> Diff:
         ValueError: it is not what we wrote.
     """
     changed: Diff = orjson.loads(fields or b"")
-    if not isinstance(changed, dict) or any(
-        not isinstance(pair, list) or len(pair) != 2 for pair in changed.values()
-    ):
-        raise ValueError("its fields are no pairs of values")
+    if not isinstance(changed, dict):
+        raise ValueError("its fields are no object")
+    for pair in changed.values():
+        if type(pair) is not list or len(pair) != 2:
+            raise ValueError("its fields are no pairs of values")
     return changed

@@ -953,6 +953,18 @@ def test_a_task_comes_back_parents_before_children_and_links_last(plan: Driven) 
     assert [change.id for change in restored.changes] == [top, child, link]
 
 
+def test_a_row_that_is_there_again_already_stays_where_it_is(plan: Driven) -> None:
+    top, other = plan.task(), plan.task()
+    child = plan.task(parent=top)
+    delete = plan.delete("task", top, ALICE).changes[-1].seq
+    plan.undo(delete, ALICE)
+    plan.update("task", child, {"parent": other}, ALICE)
+    plan.delete("task", top, ALICE)
+    assert [change.id for change in plan.undo(delete, ALICE).changes] == [top]
+    with pytest.raises(Conflict, match="there again"):
+        plan.undo(delete, ALICE)
+
+
 def test_an_undone_undo_is_the_change_again(plan: Driven) -> None:
     task = plan.task(colour="red")
     (change,) = plan.update("task", task, {"colour": "blue"}, ALICE).changes
