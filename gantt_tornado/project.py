@@ -259,10 +259,14 @@ class Project:
         fields: Mapping[str, Any],
         *,
         author: Author = NOBODY,
+        request: str = "",
     ) -> WriteResult:
         """Change fields of an item. With ``_rev`` among them, only those that differ from
-        the item as it was at that revision count, and are merged with what came since."""
-        return await self._update(entity_named(entity), id, fields, author)
+        the item as it was at that revision count, and are merged with what came since.
+
+        ``request`` names the request; the same again changes nothing more.
+        """
+        return await self._update(entity_named(entity), id, fields, author, request=request)
 
     async def _update(
         self,
@@ -271,6 +275,7 @@ class Project:
         fields: Mapping[str, Any],
         author: Author,
         has_all: int | None = None,
+        request: str = "",
     ) -> WriteResult:
         """``has_all`` is the change as of which the writer has the whole plan, None for one
         who has what its fields say."""
@@ -280,7 +285,9 @@ class Project:
                     edit = await self._read(kind, fields)
                     if has_all is not None:
                         edit = replace(edit, rev=has_all, has_all=True)
-                    return await self._write(lambda: self._store.update(kind, id, edit, author))
+                    return await self._write(
+                        lambda: self._store.update(kind, id, edit, author, request)
+                    )
                 except GanttError as error:
                     # The writer has on its screen what is not stored.
                     self._refused(kind, id, author, fields, error)
@@ -346,12 +353,17 @@ class Project:
             raise BadRequest(f"There is no place below {after} and above {before}.")
         return parents[0] if parents else None
 
-    async def delete(self, entity: str, id: int, *, author: Author = NOBODY) -> WriteResult:
-        """Delete an item with all that hangs on it. What is gone already is no error."""
+    async def delete(
+        self, entity: str, id: int, *, author: Author = NOBODY, request: str = ""
+    ) -> WriteResult:
+        """Delete an item with all that hangs on it. What is gone already is no error.
+
+        ``request`` names the request; the same again deletes nothing more.
+        """
         kind = entity_named(entity)
         async with self:
             with self._inserts.request(author.client_id, id):
-                return await self._write(lambda: self._store.delete(kind, id, author))
+                return await self._write(lambda: self._store.delete(kind, id, author, request))
 
     async def batch(
         self, entity: str, writes: Sequence[BatchRow], *, author: Author = NOBODY
@@ -417,17 +429,17 @@ class Project:
             # Its frames hold the list that it is put in.
             return error.with_traceback(None)
 
-    async def undo(self, seq: int, *, author: Author = NOBODY) -> WriteResult:
+    async def undo(self, seq: int, *, author: Author = NOBODY, request: str = "") -> WriteResult:
         """Take back change ``seq``, merged with what came after it, and with it all that
         belongs to it: a deleted task comes back with its subtree and links, under the old ids,
         and a batch is taken back whole. ``left`` of the result holds what somebody else has
-        changed since, which stays as it is.
+        changed since, which stays as it is. The same ``request`` again undoes nothing more.
 
         Raises:
             Conflict: this holds for all of it.
         """
         async with self:
-            return await self._write(lambda: self._store.undo(seq, author))
+            return await self._write(lambda: self._store.undo(seq, author, request))
 
     def _write(self, run: Callable[[], T]) -> asyncio.Future[T]:
         if self.info.archived:

@@ -306,9 +306,11 @@ class Store:
         id: int,
         edit: Patch,
         author: Author,
+        request: str = "",
     ) -> WriteResult:
         """Merge what a writer changed into an item as it is now. What has become impossible
-        only because others were faster is dropped.
+        only because others were faster is dropped. The same ``request`` again, whose answer
+        was lost, changes nothing: it would overwrite what others have changed since.
 
         Raises:
             NotFound: there is no such item.
@@ -317,6 +319,11 @@ class Store:
         """
         self._spend(1)
         row = self._find(entity, id)
+        known = self.journal.made_by("update", entity, id, request) if request else None
+        if known:
+            item = self.encode(entity, row)
+            wire = self.wire(item)
+            return WriteResult(entity, id, author, (), item, wire=wire, repeats=known)
         sent = edit
         if edit.rev is None and author.client_id and self.journal.added_on(id, author.client_id):
             # The client skips the echo of its own new row, and with it the first _rev.
@@ -343,7 +350,10 @@ class Store:
             item = self.encode(entity, row)
             return WriteResult(entity, id, author, (), item, differs, wire=self.wire(item))
         change = self._save(
-            entity, row, state, diff, author, base_rev=edit.rev or 0, dropped=dropped
+            *(entity, row, state, diff, author),
+            request=request,
+            base_rev=edit.rev or 0,
+            dropped=dropped,
         )
         differs = differs or bool(dropped)
         changes = (*room, change)
@@ -370,24 +380,48 @@ class Store:
             return dropped
         return {}
 
-    def delete(self, entity: Entity, id: int, author: Author) -> WriteResult:
-        """Delete an item and all that hangs on it; what is gone already stays gone."""
+    def delete(self, entity: Entity, id: int, author: Author, request: str = "") -> WriteResult:
+        """Delete an item and all that hangs on it; what is gone already stays gone. The same
+        ``request`` again deletes nothing: somebody may have taken the first back since."""
+        known = self.journal.made_by("delete", entity, id, request) if request else None
+        if known:
+            return WriteResult(entity, id, author, (), repeats=known)
         try:
             row = self._find(entity, id)
         except NotFound:
             return WriteResult(entity, id, author, ())
-        return self._remove(self._dependents(entity, row), author)
+        return self._remove(self._dependents(entity, row), author, request)
 
-    def undo(self, seq: int, author: Author) -> WriteResult:
+    def undo(self, seq: int, author: Author, request: str = "") -> WriteResult:
         """Apply the inverse of a change as a new change, merged with what came after; of one
         that belongs to a group, the inverse of the whole group as a new group. What of it
-        somebody else has changed since is left as it is.
+        somebody else has changed since is left as it is. The same ``request`` again changes
+        nothing more.
 
         Raises:
             NotFound: the journal does not hold the change.
             Conflict: somebody else has changed the same since, or a rule forbids it now, and
                 so nothing can be undone.
         """
+        # It is recorded with a change of any kind.
+        name = f"undo:{seq}:{request}"
+        known = self.journal.named(name) if request else None
+        if known:
+            return self._undone_already(known, author)
+        result = self._undo(seq, author)
+        if request and result.changes:
+            self.journal.name(result.changes[-1].seq, name)
+        return result
+
+    def _undone_already(self, made: Change, author: Author) -> WriteResult:
+        found = (made.entity, made.id, author, ())
+        try:
+            item = self.encode(made.entity, self._find(made.entity, made.id))
+        except NotFound:
+            return WriteResult(*found, repeats=made.seq)
+        return WriteResult(*found, item, wire=self.wire(item), repeats=made.seq)
+
+    def _undo(self, seq: int, author: Author) -> WriteResult:
         change = self.journal.line(seq)
         if change is None:
             raise NotFound("This change is not in the journal (any more).")
@@ -1007,7 +1041,9 @@ class Store:
         self.journal.record(change, request)
         return change
 
-    def _remove(self, doomed: list[tuple[Entity, Row]], author: Author) -> WriteResult:
+    def _remove(
+        self, doomed: list[tuple[Entity, Row]], author: Author, request: str = ""
+    ) -> WriteResult:
         """Delete rows; the last of them is the one that was to go."""
         numbers = [self.journal.next() for _ in doomed]
         at = self._now()
@@ -1031,7 +1067,7 @@ class Store:
                 previous_mark=row.mark,
                 group_seq=self._group,
             )
-            self.journal.record(change)
+            self.journal.record(change, request if seq == numbers[-1] else "")
             changes.append(change)
         entity, row = doomed[-1]
         return WriteResult(entity, row.id, author, tuple(changes))

@@ -137,13 +137,22 @@ class _Statements:
             .where(it, JournalLine.entity == param("entity"))
             .limit(1)
         )
-        self.added = compile(
-            JournalLine.select(JournalLine.item_id).where(
-                JournalLine.request == param("request"),
-                JournalLine.request != "",
-                JournalLine.entity == param("entity"),
-                here,
+        asked_for = (
+            here
+            & (JournalLine.request == param("request"))
+            & (JournalLine.request != "")
+            & (JournalLine.action == param("action"))
+        )
+        of_kind = asked_for & (JournalLine.entity == param("entity"))
+        self.added = compile(JournalLine.select(JournalLine.item_id).where(of_kind))
+        self.named = compile(
+            JournalLine.select(JournalLine.seq).where(
+                here, JournalLine.request == param("request"), JournalLine.request != ""
             )
+        )
+        self.name = compile(JournalLine.update(params(JournalLine.request)).where(here, numbered))
+        self.made = compile(
+            JournalLine.select(JournalLine.seq).where(of_kind, JournalLine.item_id == param("id"))
         )
         self.added_on = compile(
             JournalLine.select(JournalLine.seq).where(
@@ -296,7 +305,22 @@ class Journal:
 
     def added_by(self, entity: Entity, request: str) -> int | None:
         """The id of the item that a request with this ``Idempotency-Key`` added."""
-        found = self._one(self._sql.added, request=request, entity=entity.name)
+        found = self._one(self._sql.added, request=request, entity=entity.name, action="add")
+        return int(found[0]) if found else None
+
+    def name(self, seq: int, request: str) -> None:
+        """Note the request that made a change."""
+        self._run(self._sql.name, seq=seq, request=request)
+
+    def named(self, request: str) -> Change | None:
+        """The change that was noted for a request."""
+        found = self._one(self._sql.named, request=request)
+        return self.line(found[0]) if found else None
+
+    def made_by(self, action: str, entity: Entity, id: int, request: str) -> int | None:
+        """The change that a request with this ``Idempotency-Key`` made to an item."""
+        asked = {"request": request, "entity": entity.name, "id": id, "action": action}
+        found = self._one(self._sql.made, **asked)
         return int(found[0]) if found else None
 
     def added_on(self, id: int, client_id: str) -> bool:

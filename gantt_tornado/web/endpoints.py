@@ -99,6 +99,11 @@ class Request:
     def author(self) -> Author:
         return requests.author(self.headers, self.user)
 
+    @property
+    def key(self) -> str:
+        """Names a write: a client whose answer was lost sends the same again."""
+        return self.headers.get("Idempotency-Key", "")[:LONGEST_KEY]
+
     def argument(self, name: str, default: str = "") -> str:
         """An argument of the URL."""
         return requests.argument(self.query, name, default)
@@ -378,8 +383,7 @@ def _number(request: Request, name: str) -> int | None:
 async def insert(request: Request) -> Response:
     """``POST /data/task``, for every entity."""
     (entity,) = request.path
-    # A client whose answer was lost sends the same row again.
-    key = request.headers.get("Idempotency-Key", "")[:LONGEST_KEY]
+    key = request.key
     fields = await _fields(request, entity)
     result = await request.project.insert(entity, fields, author=request.author, request=key)
     return Response((answer(b"inserted", result),))
@@ -396,7 +400,9 @@ async def update(request: Request) -> Response:
         result = await request.project.insert(entity, fields, author=request.author, request=key)
         return Response((answer(b"inserted", result),))
     try:
-        result = await request.project.update(entity, number, fields, author=request.author)
+        result = await request.project.update(
+            entity, number, fields, author=request.author, request=request.key
+        )
     except NotFound as error:
         if not is_gone(error):
             raise
@@ -413,7 +419,9 @@ async def delete(request: Request) -> Response:
     except NotFound:
         # The row was never saved, so there is nothing to delete.
         return Response((orjson.dumps({"action": "deleted", "tid": id, "change": None}),))
-    result = await request.project.delete(entity, number, author=request.author)
+    result = await request.project.delete(
+        entity, number, author=request.author, request=request.key
+    )
     return Response((answer(b"deleted", result),))
 
 
@@ -455,7 +463,7 @@ def _one(write: BatchRow, result: WriteResult | GanttError) -> Response:
 async def undo(request: Request) -> Response:
     """``POST /data/undo/42``: the inverse of a change, as a new change."""
     number = requests.item_id("change", request.path[0])
-    result = await request.project.undo(number, author=request.author)
+    result = await request.project.undo(number, author=request.author, request=request.key)
     item = orjson.loads(result.wire) if result.wire else None
     changes = [
         {"seq": each.seq, "entity": each.entity.name, "id": each.id, "action": each.action}

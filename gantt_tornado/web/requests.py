@@ -248,6 +248,7 @@ def headers(backend: Backend | None, request: HTTPServerRequest) -> dict[str, st
     origin = request.headers.get("Origin")
     if origin and backend and origin in backend.config.origins:
         common |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        common["Access-Control-Expose-Headers"] = "ETag, Retry-After"
     return common
 
 

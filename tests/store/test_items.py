@@ -1685,3 +1685,26 @@ def test_neighbours_that_go_up_never_get_a_key_that_another_still_has(plan: Driv
     ids, outcome = made_room(plan)
     assert plan.branch() == [ids[0], outcome.id, *ids[1:]]
     assert sortorders(plan) == ["a0", "a1", "a2", "a3"]
+
+
+@pytest.mark.parametrize("kind", ["update", "delete", "undo"])
+def test_a_request_that_is_sent_again_changes_nothing_more(plan: Driven, kind: str) -> None:
+    task = plan.task()
+    edit = TASK.read({"text": "Mine"}, plan.calendar)
+    plan.update("task", task, {"text": "First"}, ALICE)
+
+    def send() -> Any:
+        if kind == "update":
+            return plan.write(lambda: plan.store.update(TASK, task, edit, ALICE, "r"))
+        if kind == "delete":
+            return plan.write(lambda: plan.store.delete(TASK, task, ALICE, "r"))
+        return plan.write(lambda: plan.store.undo(task + 1, ALICE, "r"))
+
+    first = send()
+    if kind == "delete":
+        plan.undo(first.change, ALICE)
+    else:
+        plan.update("task", task, {"text": "Later"}, BOB)
+    again = send()
+    assert (again.change, again.changes) == (first.change, ())
+    assert plan.plan.item(TASK, task) is not None

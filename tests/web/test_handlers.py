@@ -285,6 +285,84 @@ class TestAnswers:
         assert (await gantt.get()).json["tasks"] == [first]
 
 
+class TestSentAgain:
+    """A write whose answer was lost, sent again with its ``Idempotency-Key`` when others have
+    worked on the same meanwhile."""
+
+    @pytest.fixture
+    def sender(self, gantt):
+        return gantt.having(Idempotency_Key="page:1", Remote_Device="page")
+
+    async def test_a_put_does_not_overwrite_a_later_edit(self, gantt, sender):
+        task = await gantt.add("task", text="Dig")
+        path, mine = f"/data/task/{task['id']}", {"text": "Mine"}
+        first = (await sender.put(path, mine)).json
+        await gantt.put(path, {"text": "Later"})
+        again = (await sender.put(path, mine)).json
+        assert (again["action"], again["change"]) == ("updated", first["change"])
+        assert again["item"]["text"] == "Later" == (await gantt.get()).json["tasks"][0]["text"]
+
+    async def test_a_put_with_its_rev_does_not_either(self, gantt, sender):
+        task = await gantt.add("task", text="Dig")
+        path, mine = f"/data/task/{task['id']}", {**task, "text": "Mine"}
+        await sender.put(path, mine)
+        await gantt.put(path, {"text": "Later"})
+        assert (await sender.put(path, mine)).json["item"]["text"] == "Later"
+
+    async def test_a_put_to_what_is_gone_by_then_is_told_so(self, gantt, sender):
+        task = await gantt.add("task", text="Dig")
+        path = f"/data/task/{task['id']}"
+        await sender.put(path, {"text": "Mine"})
+        await gantt.delete(path)
+        assert (await sender.put(path, {"text": "Mine"})).json["gone"] is True
+
+    async def test_a_delete_does_not_take_away_what_was_brought_back(self, gantt, sender):
+        task = await gantt.add("task", text="Dig")
+        path = f"/data/task/{task['id']}"
+        below = await gantt.add("task", parent=task["id"])
+        first = (await sender.delete(path)).json
+        await gantt.post(f"/data/undo/{first['change']}")
+        assert (await sender.delete(path)).json == first
+        ids = [each["id"] for each in (await gantt.get()).json["tasks"]]
+        assert ids == [task["id"], below["id"]]
+
+    async def test_an_undo_is_done_once(self, gantt, sender):
+        task = await gantt.add("task", text="Dig")
+        path = f"/data/task/{task['id']}"
+        edit = (await gantt.put(path, {"text": "Mine"})).json
+        undo = f"/data/undo/{edit['change']}"
+        first = (await sender.post(undo)).json
+        await gantt.put(path, {"text": "Mine"})
+        again = (await sender.post(undo)).json
+        assert again["change"] == first["change"] and again["item"]["text"] == "Mine"
+
+    async def test_an_undo_of_an_add_is_done_once(self, gantt, sender):
+        task = await gantt.add("task", text="Dig")
+        undo = f"/data/undo/{task['id']}"
+        first = (await sender.post(undo)).json
+        again = (await sender.post(undo)).json
+        assert (again["change"], again["item"]) == (first["change"], None)
+
+    async def test_a_key_counts_for_its_item_and_its_verb(self, gantt, sender):
+        task = await gantt.add("task", text="Dig")
+        other = await gantt.add("task", text="Fill")
+        for each in (task, other):
+            answer = await sender.put(f"/data/task/{each['id']}", {"text": "Mine"})
+            assert answer.json["item"]["text"] == "Mine"
+        assert (await sender.post("/data/task", DATES)).json["action"] == "inserted"
+        assert (await sender.delete(f"/data/task/{task['id']}")).json["change"]
+        ids = [each["id"] for each in (await gantt.get()).json["tasks"]]
+        assert task["id"] not in ids
+
+    async def test_another_key_is_another_edit(self, gantt, sender):
+        task = await gantt.add("task", text="Dig")
+        path = f"/data/task/{task['id']}"
+        await sender.put(path, {"text": "Mine"})
+        await gantt.put(path, {"text": "Later"})
+        answer = await sender.having(Idempotency_Key="page:2").put(path, {"text": "Mine"})
+        assert answer.json["item"]["text"] == "Mine"
+
+
 class TestRefusals:
     """Each body has what the stock client needs in order to take the row back."""
 
@@ -785,8 +863,14 @@ class TestOrigins:
         asking = gantt.anonymous().having(Origin="https://intranet.example")
         headers = (await asking.request("OPTIONS", "/data/task/7")).headers
         assert {"PUT", "DELETE"} <= set(re.split(", ", headers["Access-Control-Allow-Methods"]))
-        allowed = headers["Access-Control-Allow-Headers"]
-        assert "Remote-Token" in allowed and "Content-Type" in allowed
+        allowed = set(re.split(", ", headers["Access-Control-Allow-Headers"]))
+        # All that gantt-live.js sends.
+        assert allowed >= {"Remote-Token", "Content-Type", "Remote-Device", "Idempotency-Key"}
+
+    async def test_a_listed_page_may_read_when_to_try_again(self, gantt):
+        answer = await gantt.having(Origin="https://intranet.example").get()
+        exposed = answer.headers["Access-Control-Expose-Headers"]
+        assert set(re.split(", ", exposed)) == {"ETag", "Retry-After"}
 
     async def test_a_page_of_another_host_is_not_invited(self, gantt):
         asking = gantt.having(Origin="https://evil.example")
