@@ -71,9 +71,9 @@ class Backend:
     Args:
         config: the settings, see :class:`~gantt_tornado.config.Config`.
         authenticate: replaces the configured tokens: it gets the
-            ``tornado.web.RequestHandler`` of a request and returns the
-            :class:`~gantt_tornado.model.user.User` who asks, or None; it may be a coroutine
-            function.
+            ``tornado.web.RequestHandler`` of a request, whose ``project`` is the one that it is
+            for, and returns the :class:`~gantt_tornado.model.user.User` who asks, or None; it
+            may be a coroutine function.
 
     Raises:
         StartError: JSON Web Tokens are configured, and cannot be checked.

@@ -49,7 +49,7 @@ from gantt_tornado.model.entities import (
 from gantt_tornado.model.project_info import ProjectInfo
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.journal import Journal
-from gantt_tornado.store.writer import OnCommit, Writer
+from gantt_tornado.store.writer import OnCommit, Writer, shutting_down
 
 log = logging.getLogger(__name__)
 
@@ -169,8 +169,14 @@ class Project:
     async def _opened(self) -> None:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
-        # One who gives up must not end it for the others.
-        await asyncio.shield(self._opening)
+        opening = self._opening
+        try:
+            # One who gives up must not end it for the others.
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if not opening.cancelled():
+                raise
+            raise shutting_down() from None
 
     async def _open(self) -> None:
         try:

@@ -54,6 +54,22 @@ class TestAuthenticate:
         await listen("tasks")
         assert (await gantt.post("/data/task", DATES)).status == 403
 
+    async def test_it_is_told_the_project(self, backend, gantt, listen):
+        await backend.create_project("house")
+        asked = []
+
+        def who(handler):
+            asked.append(handler.project)
+            return User("eve", Role.viewer)
+
+        backend.authenticate = who
+        for path, status in (("/data", 200), ("/p/house/data", 200), ("/p/nowhere/data", 404)):
+            assert (await gantt.get(path)).status == status
+        gantt.url += "/p/house"
+        await (await listen.open()).frame()
+        house = backend.project("house")
+        assert asked == [backend.default, house, None, house]
+
     @pytest.mark.parametrize("path", ["/data", "/api/v1"])
     async def test_a_stranger_gets_nothing_whatever_the_token(self, gantt, path):
         assert (await gantt.get(path)).status == 403
@@ -425,6 +441,23 @@ class TestProjects:
         with pytest.raises(NotFound):
             await house.insert("task", DATES)
         assert not house.is_open
+
+    async def test_who_waits_for_one_when_the_server_ends_is_answered(
+        self, backend, gantt, monkeypatch, logged_errors
+    ):
+        await backend.create_project("house")
+        begun = asyncio.Event()
+
+        async def endless(_store):
+            begun.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(backend, "_read_plan", endless)
+        asked = asyncio.ensure_future(gantt.get("/p/house/data"))
+        await begun.wait()
+        await backend.close()
+        answer = await asked
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
 
     async def test_a_name_that_is_used_again_shows_nothing_of_before(self, backend):
         await backend.create_project("house")

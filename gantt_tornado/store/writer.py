@@ -321,9 +321,14 @@ def _steps(work: Steps, results: list[Any]) -> Iterator[bool]:
         log.exception("a committed batch could not be taken over")
 
 
-def _refusal(closing: bool) -> Unavailable:
-    if closing:
-        return Unavailable("The server is shutting down.", retry_after=RETRY_AFTER)
+def shutting_down() -> Unavailable:
+    """What is answered while the server shuts down."""
+    return Unavailable("The server is shutting down.", retry_after=RETRY_AFTER)
+
+
+def _refusal(is_closing: bool) -> Unavailable:
+    if is_closing:
+        return shutting_down()
     return Unavailable("The server is busy. Please try again.", retry_after=RETRY_AFTER)
 
 

@@ -15,6 +15,7 @@ from tornado import web
 from gantt_tornado.backend import Backend
 from gantt_tornado.errors import GanttError, NotFound
 from gantt_tornado.model.user import User
+from gantt_tornado.project import Project
 from gantt_tornado.web import endpoints, requests
 from gantt_tornado.web.endpoints import Address, Endpoint, Request, Response
 from gantt_tornado.web.requests import JSON, Body
@@ -84,6 +85,15 @@ class EndpointHandler(BoundedHandler):
     @property
     def project_name(self) -> str:
         return self.address.read(self.path_args)[0]
+
+    @property
+    def project(self) -> Project | None:
+        """The project of the request, for an application's ``authenticate``; None where there
+        is none of that name."""
+        try:
+            return self.backend.find(self.project_name)
+        except NotFound:
+            return None
 
     @property
     def endpoint(self) -> Endpoint | None:

@@ -44,7 +44,7 @@ MOST_UNDER_WAY: Final = 20
 class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
     """The address ``/api/v1`` of a project, and a client's socket there: a listener of the hub."""
 
-    project: Project
+    _project: Project
 
     def initialize(self, backend: Backend, address: Address) -> None:
         super().initialize(backend, address)
@@ -72,7 +72,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             # A refused socket is accepted and then closed, so that the client learns the reason.
             self.user = None
         if self._may_listen:
-            self.project = self.backend.find(self.project_name)
+            self._project = self.backend.find(self.project_name)
         # From here on: whoever is signed out while the socket waits for its turn is not let in.
         self.backend.sessions.opened(self)
 
@@ -89,7 +89,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             await websocket.WebSocketHandler.get(self)
             return
         # As long as the socket is open.
-        async with self.project:
+        async with self._project:
             await websocket.WebSocketHandler.get(self)
 
     @property
@@ -134,9 +134,9 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         self._reloads = self.get_query_argument("reload", "") == "1"
         self._tab = self.get_query_argument("tab", "")[:LONGEST_CLIENT_ID]
         if self._since is not None:
-            self._arrived = self.project.positions.opened(self._page, self)
+            self._arrived = self._project.positions.opened(self._page, self)
         self.send(protocol.websocket_frame(protocol.start(secrets.token_urlsafe(16))))
-        self.project.connected(self)
+        self._project.connected(self)
 
     async def on_message(self, message: str | bytes) -> None:
         if self._ended:
@@ -150,7 +150,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
                 await self._subscribe(name)
             case Unsubscribe(name):
                 self._channels.discard(name)
-                self.project.hub.unsubscribe(self, name)
+                self._project.hub.unsubscribe(self, name)
             case Call(calls):
                 await self._call(calls)
             case ignored:
@@ -158,7 +158,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     async def _subscribe(self, name: str) -> None:
         assert self.user is not None
-        if not await self.project.guards.allow(name, self.user):
+        if not await self._project.guards.allow(name, self.user):
             log.debug("%s may not subscribe to %r", self.user_name, redaction.cut(name))
             return
         if self._since is not None:
@@ -166,7 +166,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         if not self._ended:
             # Only now: ask() must not name a channel before its replay was sent.
             self._channels.add(name)
-            self.project.hub.subscribe(self, name)
+            self._project.hub.subscribe(self, name)
 
     async def _call(self, calls: list[Any]) -> None:
         """Start a task for calls, so that later frames are read meanwhile: behind a slow call
@@ -185,7 +185,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     async def _carry_out(self, calls: list[Any]) -> None:
         assert self.user is not None
-        self._answer(await self.project.services.call(calls, self.user))
+        self._answer(await self._project.services.call(calls, self.user))
 
     def _answer(self, results: list[dict[str, Any]]) -> None:
         self.send(protocol.websocket_frame(protocol.result(results)))
@@ -210,7 +210,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         """The last change on a channel that the page is known to have, None for a page
         that did not ask for a replay."""
         position = self._arrived.get(channel, self._since)
-        return None if position is None else self.project.plan.number(position)
+        return None if position is None else self._project.plan.number(position)
 
     def ask(self, seq: int) -> None:
         """Ask the browser whether all up to change ``seq`` has arrived."""
@@ -219,7 +219,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         if self._writer is None or self._writer.is_replaying:
             # The ping would overtake the replay that it asks about.
             return
-        position = self.project.plan.position(seq)
+        position = self._project.plan.position(seq)
         payload = str(position).encode()
         if payload in self._asked:
             return
@@ -233,7 +233,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
     def on_pong(self, data: bytes) -> None:
         if data in self._asked:
             position, channels = self._asked[data]
-            self.project.positions.arrived(self._page, self, channels, position)
+            self._project.positions.arrived(self._page, self, channels, position)
 
     def on_connection_close(self) -> None:
         self._is_disconnected = True
@@ -250,7 +250,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
     def on_close(self) -> None:
         self._end()
         if self._writer is not None:
-            self.project.disconnected(self)
+            self._project.disconnected(self)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Send a close frame; Tornado closes the connection of a peer that does not answer."""
