@@ -303,7 +303,8 @@ class Entity:
     def sound(self, state: State, calendar: Calendar) -> State:
         """A stored item without what no writer may send any more, and a page could not draw:
         the very same where there is nothing of it."""
-        unsound = {name for name in state if not self._may_hold(name, state[name], calendar)}
+        others = state.keys() - self.declared
+        unsound = {name for name in others if not self._may_hold(name, state[name], calendar)}
         try:
             self.fields.validate_python(state, context=calendar)
         except ValidationError as error:
@@ -319,7 +320,7 @@ class Entity:
 
     def _may_hold(self, name: str, value: Any, calendar: Calendar) -> bool:
         # The last drop of a row is kept, and told as none.
-        if name in self.declared or name in self.columns or (self.ordered and name == "target"):
+        if name in self.columns or (self.ordered and name == "target"):
             return True
         if name[:1] in _MARKS or name in _NOT_KEPT:
             return False

@@ -30,8 +30,6 @@ _UNREAD: Final = ("project", "base_rev", "previous", "request", "mark", "previou
 #: The last millisecond of the year 9999.
 _LAST_TIME: Final = 253_402_300_799_999
 _ACTIONS: Final = ("add", "update", "delete")
-#: Lists around the fields of a change in an answer, which JSON is written only so deep with.
-_AROUND: Final = 4
 #: Lines whose times are read in one go.
 LEARNT_AT_ONCE: Final = 10_000
 #: Of so many lines one goes by age in a minute: a tenth of the journal in an hour.
@@ -565,7 +563,7 @@ def _committed(project: int, line: tuple[Any, ...]) -> Change:
         raise ValueError(f"there is no entity {name!r}")
     if done not in _ACTIONS:
         raise ValueError(f"there is no action {done!r}")
-    if any(_integer(number) <= 0 for number in (seq, cause_seq, id)):
+    if min(_integer(seq), _integer(cause_seq), _integer(id)) <= 0:
         raise ValueError("its numbers are none")
     if not 0 <= _integer(at) <= _LAST_TIME:
         raise ValueError("its time is none")
@@ -584,11 +582,9 @@ def _check_fields(entity: Entity, action: str, fields: Diff) -> None:
     Raises:
         ValueError: they cannot.
     """
-    value: Any = fields
-    for _ in range(_AROUND):
-        value = [value]
     try:
-        orjson.dumps(value)
+        # As deep as in an answer: JSON is written only to a depth.
+        orjson.dumps([[[[fields]]]])
     except TypeError as error:
         raise ValueError(str(error)) from None
     if action == "delete" and not fields.keys() >= set(entity.columns):
