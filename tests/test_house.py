@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -77,9 +77,14 @@ def tree(name: str) -> ast.Module:
     return ast.parse(path_of(name).read_text())
 
 
-def imports(name: str) -> Iterator[str]:
+@cache
+def imports(name: str) -> frozenset[str]:
     """What a module imports, by its full name; what it needs for types alone too."""
-    for node in ast.walk(tree(name)):
+    return frozenset(imported(tree(name)))
+
+
+def imported(module: ast.Module) -> Iterator[str]:
+    for node in ast.walk(module):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -214,13 +219,20 @@ def test_each_module_has_a_module_of_tests(name: str) -> None:
 
 # pytest says nothing of a test that it does not see.
 
+# With this scope all tests of one file follow each other, so that it is parsed once.
 every_file = pytest.mark.parametrize(
     "path",
     sorted((ROOT / "tests").rglob("*.py")),
     ids=lambda path: path.relative_to(ROOT / "tests").as_posix(),
+    scope="module",
 )
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef
+
+
+@lru_cache(maxsize=1)
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def defined(place: ast.AST) -> list[Definition]:
@@ -242,7 +254,7 @@ def hidden_in(place: ast.AST) -> list[str]:
 @every_file
 def test_each_test_has_a_name_of_its_own(path: Path) -> None:
     """Of two in one place only the last is there."""
-    module = ast.parse(path.read_text())
+    module = parsed(path)
     for place in (module, *classes(module)):
         names = [each.name for each in defined(place)]
         assert sorted(names) == sorted(set(names))
@@ -250,19 +262,17 @@ def test_each_test_has_a_name_of_its_own(path: Path) -> None:
 
 @every_file
 def test_no_test_is_hidden_in_a_function(path: Path) -> None:
-    functions = [
-        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, Function)
-    ]
+    functions = [node for node in ast.walk(parsed(path)) if isinstance(node, Function)]
     assert [name for each in functions for name in hidden_in(each)] == []
 
 
 @every_file
 def test_no_test_is_hidden_in_a_class_that_is_not_collected(path: Path) -> None:
-    for node in classes(ast.parse(path.read_text())):
+    for node in classes(parsed(path)):
         made = {"__init__", "__new__"} & {each.name for each in defined(node)}
         assert (node.name.startswith("Test") and not made) or hidden_in(node) == []
 
 
 @every_file
 def test_no_test_is_hidden_in_a_file_that_is_not_collected(path: Path) -> None:
-    assert path.name.startswith("test_") or hidden_in(ast.parse(path.read_text())) == []
+    assert path.name.startswith("test_") or hidden_in(parsed(path)) == []
