@@ -5,8 +5,8 @@ import logging
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -37,32 +37,31 @@ def loop_between_tests() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def migrated_once() -> Iterator[None]:
-    """A database in memory is a copy of one that was migrated: half of the time of a test
-    that has one went into the migrations. Those with a file are not, nor any in a process
-    of its own."""
-    model = sqlite3.connect(":memory:", check_same_thread=False)
+def migrated_once() -> Iterator[Callable[[Database], None]]:
+    """A new database is a copy of one that was migrated: half of the time of a test that has
+    one went into the migrations. Gives what migrates in earnest; no process of its own has this.
+    """
+    model = Database("sqlite:///:memory:")
+    model.open()
+    migrated = model._connection.serialize()
+    model.close()
     prepare = Database._prepare
-    # Several writers may start at once, each on its thread.
-    alone = threading.Lock()
 
     def copied(database: Database) -> None:
-        if not database.is_in_memory:
+        if database.peewee.get_tables():
             return prepare(database)
-        with alone:
-            if not model.execute("PRAGMA schema_version").fetchone()[0]:
-                prepare(database)
-                database._connection.backup(model)
-                return
-            model.backup(database._connection)
+        database._pragma("journal_mode", "wal")
+        database._pragma("synchronous", "full")
+        with closing(sqlite3.connect(":memory:")) as copy:
+            copy.deserialize(migrated)
+            copy.backup(database._connection)
         # Two databases have two, see 0007_marks.
         mark = {"mark": secrets.randbits(24)}
         database.execute("UPDATE project SET mark = :mark, horizon_mark = :mark", mark)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Database, "_prepare", copied)
-        yield
-    model.close()
+        yield prepare
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -20,6 +21,12 @@ from gantt_tornado.store import database
 from gantt_tornado.store.database import APPLICATION_ID, Compile, Database, param, params
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.tables import MODELS, Setting
+
+
+@pytest.fixture(autouse=True)
+def migrated(migrated_once: Callable[[Database], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here each database is, by the migrations themselves."""
+    monkeypatch.setattr(Database, "_prepare", migrated_once)
 
 
 @pytest.fixture
@@ -439,3 +446,30 @@ def test_the_values_of_a_query_stand_in_its_sql_and_parameters_come_by_name(
 def test_a_query_is_compiled_once_a_process() -> None:
     first, second = (Database("sqlite:///:memory:") for _ in range(2))
     assert first.prepared(_quoting) is second.prepared(_quoting)
+
+
+# The tests.
+
+
+def test_other_tests_have_what_the_migrations_make(
+    opened: Callable[..., Database], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrated = opened()
+    monkeypatch.undo()
+    copied = opened(tmp_path / "copy.db")
+
+    def found(database: Database, statement: str) -> list[str]:
+        # The mark of what was written before there were marks differs.
+        rows = database.execute(statement).fetchall()
+        return [re.sub(r"DEFAULT \d+", "DEFAULT", str(row)) for row in rows]
+
+    for statement in (
+        "SELECT type, name, sql FROM sqlite_master ORDER BY name",
+        "SELECT name FROM schema_migration",
+        "SELECT id, name, seq, horizon, history FROM project",
+        "SELECT * FROM setting",
+        *(f"PRAGMA {each}" for each in ("application_id", "journal_mode", "synchronous")),
+    ):
+        assert found(copied, statement) == found(migrated, statement)
+    marks = [found(each, "SELECT mark, horizon_mark FROM project") for each in (copied, migrated)]
+    assert marks[0] != marks[1]
