@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
-import subprocess
-import sys
 import urllib.request
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from .forks import forks
 
 ROOT = Path(__file__).parents[2]
 #: The command as people start it, and the same with the README's snippet as a page.
@@ -23,7 +24,7 @@ class Server:
     """A server process on a database of its own; it can be killed and started again."""
 
     def __init__(self, script: Path, folder: Path, **settings: object) -> None:
-        self._command = [sys.executable, str(script), f"--database=sqlite:///{folder}/plan.db"]
+        self._command = [str(script), f"--database=sqlite:///{folder}/plan.db"]
         ours = {
             f"GANTT_{key.upper()}": value if isinstance(value, str) else json.dumps(value)
             for key, value in settings.items()
@@ -41,16 +42,13 @@ class Server:
     def start(self, **settings: object) -> None:
         """Start, on the port of the first time, with other settings where some are given."""
         ours = {f"GANTT_{key.upper()}": str(value) for key, value in settings.items()}
+        command = [*self._command, f"--port={self.port}"]
+        end, stdout = os.pipe()
         with self._log.open("a") as log:
-            self._process = subprocess.Popen(
-                [*self._command, f"--port={self.port}"],
-                env=self._env | ours,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+            self._pid = forks().start(command, self._env | ours, stdout, log.fileno())
+        os.close(stdout)
+        with open(end) as told:
+            line = told.readline()
         if not line:
             self._reap()
             raise AssertionError(f"the server did not start:\n{self.log()}")
@@ -58,12 +56,12 @@ class Server:
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._process.kill()
+        os.kill(self._pid, signal.SIGKILL)
         self._reap()
 
     def stop(self) -> None:
         """SIGTERM, and what a good server has then left behind: status 0, a clean log."""
-        self._process.terminate()
+        os.kill(self._pid, signal.SIGTERM)
         status = self._reap()
         log = self.log()
         assert status == 0, f"the server ended with {status}:\n{log}"
@@ -115,7 +113,4 @@ class Server:
         return json.loads(body) if body else None
 
     def _reap(self) -> int:
-        status = self._process.wait(10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        return status
+        return forks().wait(self._pid, 10)
