@@ -1,5 +1,6 @@
 """The command, as a process of its own."""
 
+import asyncio
 import gc
 import http.client
 import json
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 from tornado.websocket import websocket_connect
 
-from gantt_tornado import Config, __version__, cli
+from gantt_tornado import Backend, Config, __version__, cli
 from gantt_tornado.cli import main
 from tests.support import number_of
 
@@ -331,6 +332,11 @@ class TestDescriptors:
         assert line.split()[3] == line.split()[4]
 
 
+async def _serve_once(config):
+    async with Backend(config):
+        pass
+
+
 class TestRefusing:
     """One clear line on stderr and status 2."""
 
@@ -411,13 +417,22 @@ class TestRefusing:
 
     @pytest.mark.parametrize("table", ["task", "link"])
     @pytest.mark.parametrize("fields", ["[1, 2]", "7", "null", "{", ""])
-    def test_a_row_that_is_not_what_we_wrote(self, serve, refused, tmp_path, table, fields):
-        serve("--port=0").end()
+    def test_a_row_that_is_not_what_we_wrote(
+        self, main_refuses, monkeypatch, tmp_path, table, fields
+    ):
+        def serves():
+            raise AssertionError("it serves that")
+
+        # What comes right behind the start, and would hold for other tests, as the redaction.
+        monkeypatch.setattr(cli, "_spare_the_collector", serves)
+        monkeypatch.setattr(cli, "_start_logging", lambda _level: None)
+        config = Config(database=f"sqlite:///{tmp_path}/gantt.db", demo=True)
+        asyncio.run(_serve_once(config))
         with sqlite3.connect(tmp_path / "gantt.db") as database:
             (id,) = database.execute(f"SELECT max(id) FROM {table}").fetchone()
             database.execute(f"UPDATE {table} SET fields = ? WHERE id = ?", (fields, id))
         database.close()
-        assert f"{table} {id} is damaged" in refused("--port=0")
+        assert f"{table} {id} is damaged" in main_refuses("--port=0")
 
     def test_a_row_whose_text_is_none(self, serve, refused, tmp_path):
         serve("--port=0").end()
