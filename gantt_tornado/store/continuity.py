@@ -22,7 +22,7 @@ from typing import Final
 from gantt_tornado.model import marks
 from gantt_tornado.model.entities import DEFAULT_PROJECT
 from gantt_tornado.model.marks import Position
-from gantt_tornado.store.database import Compile, Database, param, params
+from gantt_tornado.store.database import Compile, Database, Statement, param, params
 from gantt_tornado.store.journal import Journal
 from gantt_tornado.store.tables import Project
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 SUFFIX: Final = ".position"
 
 
-def _fold(compile: Compile) -> str:
+def _fold(compile: Compile) -> Statement:
     return compile(Project.update(params(Project.history)).where(Project.id == param("project")))
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import peewee
@@ -23,8 +23,6 @@ from gantt_tornado.errors import StartError
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
-#: Makes SQL of a query.
-Compile = Callable[[Query], str]
 
 #: What is raised where a row that was found cannot be read: its text is no UTF-8.
 ReadError: Final = sqlite3.Error
@@ -42,6 +40,27 @@ PATIENCE: Final = 20
 _MAGIC: Final = b"SQLite format 3\0"
 
 
+class Statement(NamedTuple):
+    """Compiled SQL.
+
+    Attributes:
+        sql: with a ``?`` for each parameter.
+        names: of the parameters, in the order in which they stand in it.
+    """
+
+    sql: str
+    names: tuple[str, ...] = ()
+
+    def values(self, params: Mapping[str, Any]) -> list[Any]:
+        """What SQLite is given. It takes values by their names too, but looks up each name
+        at each execution, which takes as long as writing the row."""
+        return list(map(params.__getitem__, self.names))
+
+
+#: Makes SQL of a query.
+Compile = Callable[[Query], Statement]
+
+
 class Displaced(DatabaseError):
     """The file is not where it was opened, or is another."""
 
@@ -54,8 +73,9 @@ class _Param(Node):
         self.name = name
 
     def __sql__(self, ctx: Context) -> Context:
-        # The only place that knows how a driver writes it.
-        return ctx.literal(f":{self.name}")
+        with ctx(value_literals=False, converter=None):
+            ctx.value(self.name)
+        return ctx
 
 
 def param(name: str) -> Any:
@@ -72,11 +92,11 @@ def params(*fields: Field) -> dict[Field, Any]:
 def _prepared(make: Callable[[Compile], Any]) -> Any:
     database = SqliteDatabase(None)
 
-    def compile(query: Query) -> str:
-        # What is no parameter is part of the SQL, so that no caller has to repeat it.
-        sql, values = database.get_sql_context(value_literals=True).sql(query).query()
-        assert not values, sql
-        return str(sql)
+    def compile(query: Query) -> Statement:
+        # What is no parameter is part of the SQL, so that no caller has to repeat it. So the
+        # only values that peewee collects are the names of the parameters.
+        sql, names = database.get_sql_context(value_literals=True).sql(query).query()
+        return Statement(sql, tuple(names))
 
     return make(compile)
 
@@ -96,12 +116,16 @@ class Connection:
         """
         return cast(T, _prepared(make))
 
-    def execute(self, sql: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> sqlite3.Cursor:
-        """Execute compiled SQL, with peewee's errors.
+    def execute(self, sql: Statement | str, params: Any = ()) -> sqlite3.Cursor:
+        """Execute SQL, with peewee's errors: compiled, with a mapping of its parameters, or as
+        SQLite reads it, with a sequence.
 
         Beside this, peewee's own way costs as much again as SQLite: it makes a cursor,
         looks whether the connection is open, and writes a line for the log.
         """
+        if isinstance(sql, Statement):
+            params = sql.values(params)
+            sql = sql.sql
         try:
             return self._connection.execute(sql, params)
         except sqlite3.Error as error:

@@ -38,7 +38,7 @@ from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, LINK, TASK, 
 from gantt_tornado.model.merge import Diff
 from gantt_tornado.model.protocol import parse_target
 from gantt_tornado.model.stored_plan import StoredPlan
-from gantt_tornado.store.database import Compile, Connection, param, params
+from gantt_tornado.store.database import Compile, Connection, Statement, param, params
 from gantt_tornado.store.journal import Journal, Moved, recorded
 from gantt_tornado.store.tables import MODELS, JournalLine, Link, Task
 
@@ -1072,12 +1072,12 @@ class Store:
         entity, row = doomed[-1]
         return WriteResult(entity, row.id, author, tuple(changes))
 
-    def _run(self, sql: str, **params: Any) -> Any:
+    def _run(self, sql: Statement, **params: Any) -> Any:
         """Execute SQL on what is of this project."""
         params["project"] = self.project
         return self._execute(sql, params)
 
-    def _one(self, sql: str, **params: Any) -> Any:
+    def _one(self, sql: Statement, **params: Any) -> Any:
         return self._run(sql, **params).fetchone()
 
 

@@ -20,7 +20,7 @@ from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, Entity
 from gantt_tornado.model.journal_age import Ages
 from gantt_tornado.model.marks import Marks
 from gantt_tornado.model.merge import Diff
-from gantt_tornado.store.database import Compile, Connection, param, params
+from gantt_tornado.store.database import Compile, Connection, Statement, param, params
 from gantt_tornado.store.tables import JournalLine, Project, Spacing
 
 log = logging.getLogger(__name__)
@@ -398,7 +398,7 @@ class Journal:
         """The changes of a group, last first. Others may be recorded while it is read."""
         return self._in_slices(self._sql.together, 1 << 62, group_seq=group_seq)
 
-    def _in_slices(self, sql: str, before: int, **params: int) -> Iterator[Change]:
+    def _in_slices(self, sql: Statement, before: int, **params: int) -> Iterator[Change]:
         while True:
             lines = self._run(sql, before=before, **params).fetchall()
             yield from _readable(self.project, lines)
@@ -524,12 +524,12 @@ class Journal:
         for (keys,) in self._run(self._sql.spacings, parent=parent, seq=since).fetchall():
             yield orjson.loads(keys)
 
-    def _run(self, sql: str, **params: Any) -> Any:
+    def _run(self, sql: Statement, **params: Any) -> Any:
         """Execute SQL on what is of this project."""
         params["project"] = self.project
         return self._execute(sql, params)
 
-    def _one(self, sql: str, **params: Any) -> Any:
+    def _one(self, sql: Statement, **params: Any) -> Any:
         return self._run(sql, **params).fetchone()
 
 

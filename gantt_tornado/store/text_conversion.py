@@ -17,7 +17,7 @@ from peewee import Field, Model
 
 from gantt_tornado.model import text
 from gantt_tornado.store.continuity import renew
-from gantt_tornado.store.database import Compile, Database, param
+from gantt_tornado.store.database import Compile, Database, Statement, param
 from gantt_tornado.store.tables import MODELS, JournalLine, Project, Setting
 
 log = logging.getLogger(__name__)
@@ -47,11 +47,11 @@ def _tables(compile: Compile) -> list[_Statements]:
     return [*items, _Statements(compile, JournalLine, JournalLine.seq)]
 
 
-def _projects(compile: Compile) -> str:
+def _projects(compile: Compile) -> Statement:
     return compile(Project.select(Project.id))
 
 
-def _setting(compile: Compile) -> tuple[str, str]:
+def _setting(compile: Compile) -> tuple[Statement, Statement]:
     here = Setting.name == "html"
     read = Setting.select(Setting.value).where(here)
     return compile(read), compile(Setting.update({Setting.value: param("html")}).where(here))

@@ -18,7 +18,7 @@ from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import ENTITIES
 from gantt_tornado.model.marks import FOREIGN
 from gantt_tornado.store import database
-from gantt_tornado.store.database import APPLICATION_ID, Compile, Database, param, params
+from gantt_tornado.store.database import APPLICATION_ID, Compile, Database, Statement, param, params
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.tables import MODELS, Setting
 
@@ -424,7 +424,7 @@ def test_a_long_migration_says_first_what_it_takes(
 # Queries.
 
 
-def _quoting(compile: Compile) -> tuple[str, str]:
+def _quoting(compile: Compile) -> tuple[Statement, Statement]:
     text = Setting.value == "it's :here' OR 1 = 1 --?"
     named = Setting.select(Setting.name).where(text, Setting.name != param("but"))
     add = Setting.insert(params(Setting.name, Setting.value))
@@ -438,7 +438,7 @@ def test_the_values_of_a_query_stand_in_its_sql_and_parameters_come_by_name(
     named, add = database.prepared(_quoting)
     for name in "abc":
         database.execute(add, {"name": name, "value": "it's :here' OR 1 = 1 --?"})
-    database.execute(add, {"name": "d", "value": "it's"})
+    database.execute(add, {"value": "it's", "name": "d"})
     found = database.execute(named, {"but": "a"}).fetchall()
     assert found == [("b",)]
 

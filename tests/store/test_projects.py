@@ -15,7 +15,7 @@ from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import ENTITIES
 from gantt_tornado.model.project_info import ProjectInfo
 from gantt_tornado.store import projects as projects_module
-from gantt_tornado.store.database import Database
+from gantt_tornado.store.database import Database, Statement
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.projects import SLICE, Projects
 from tests.support import ALICE, BOB, DATES, Driven, replay
@@ -113,29 +113,30 @@ def test_two_projects_in_one_database_are_as_each_alone(acts: list[Any]) -> None
             plan.close()
 
 
-def _compiled(database: Database) -> dict[str, str]:
+def _compiled(database: Database) -> dict[str, Statement]:
     """All SQL on the path of a plan."""
     store = Store(database, Calendar())
     holders = [store._sql, store.journal._sql, *store._entities.values()]
-    named = [(each, name, sql) for each in holders for name, sql in vars(each).items()]
+    named = [(each, name, found) for each in holders for name, found in vars(each).items()]
     return {
-        f"{type(each).__module__}.{name}.{at}": sql
+        f"{type(each).__module__}.{name}.{at}": statement
         for each, name, found in named
-        for at, sql in (found if isinstance(found, dict) else {"": found}).items()
+        for at, statement in (found if isinstance(found, dict) else {"": found}).items()
     }
 
 
 def test_every_statement_names_the_project() -> None:
     plan = Driven()
-    assert [name for name, sql in _compiled(plan.database).items() if ":project" not in sql] == []
+    compiled = _compiled(plan.database).items()
+    assert [name for name, statement in compiled if "project" not in statement.names] == []
     plan.close()
 
 
 def test_every_statement_is_answered_by_an_index() -> None:
     """A scan would read all projects, and so would a filter made of a table."""
     plan = Driven()
-    for name, sql in _compiled(plan.database).items():
-        values = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
+    for name, (sql, names) in _compiled(plan.database).items():
+        values = [1] * len(names)
         steps = plan.database.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
         scans = [step[-1] for step in steps if re.match(r"SCAN t\d|BLOOM", step[-1])]
         assert [each for each in scans if each != "SCAN t2" or ".touched" not in name] == [], name
