@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from queue import SimpleQueue
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
@@ -86,10 +87,10 @@ class Writer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queue: deque[Job[Any]] = deque()
+        #: None is the last: the writer is closed.
+        self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
         # One a batch, of what follows on its commit.
         self._deliveries: deque[Iterator[bool]] = deque()
-        self._wake = threading.Condition()
         self._closing = False
         # Why the store takes no writes, as it was last logged.
         self._trouble = ""
@@ -119,26 +120,23 @@ class Writer:
         if self._loop is None:
             raise Unavailable("The plan is not open: start() comes first.")
         future: asyncio.Future[T] = self._loop.create_future()
-        if self._closing or len(self._queue) >= LONGEST_QUEUE:
+        if self._closing or self._queue.qsize() >= LONGEST_QUEUE:
             future.set_exception(_refusal(self._closing))
             return future
-        with self._wake:
-            self._queue.append(Job(run, future, on_commit))
-            self._wake.notify()
+        self._queue.put(Job(run, future, on_commit))
         return future
 
     @property
     def waiting(self) -> int:
         """Jobs that nobody has begun."""
-        return len(self._queue)
+        return self._queue.qsize()
 
     async def close(self) -> None:
         """Finish what is queued, close the database, and tell what was committed."""
         if self._thread is None or self._loop is None:
             return
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        self._closing = True
+        self._queue.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
         while self._deliveries:
             await asyncio.sleep(0)
@@ -172,10 +170,15 @@ class Writer:
 
     def _take(self) -> list[Job[Any]]:
         """The jobs of the next batch; none when there is nothing left to do."""
-        with self._wake:
-            while not self._queue and not self._closing:
-                self._wake.wait()
-            return [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+        batch: list[Job[Any]] = []
+        while (job := self._queue.get()) is not None:
+            batch.append(job)
+            if len(batch) == BATCH or self._queue.empty():
+                return batch
+        if batch:
+            # It ends with the next one.
+            self._queue.put(None)
+        return batch
 
     def _run(self, batch: list[Job[Any]]) -> None:
         try:
