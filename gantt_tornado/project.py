@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import orjson
@@ -290,7 +290,7 @@ class Project:
                 try:
                     edit = await self._read(kind, fields)
                     if has_all is not None:
-                        edit = replace(edit, rev=has_all, has_all=True)
+                        edit = edit._replace(rev=has_all, has_all=True)
                     return await self._write(
                         lambda: self._store.update(kind, id, edit, author, request)
                     )

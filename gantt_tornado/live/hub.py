@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, compress, islice
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.model import protocol
@@ -101,8 +101,7 @@ class Audience:
         return Audience(self.tabs | other.tabs, self.listeners | other.listeners)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event of a channel, framed.
 
     ``seq`` is the change it tells of, 0 where it tells of none. ``updates`` is the id of

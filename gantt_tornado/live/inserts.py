@@ -23,7 +23,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from gantt_tornado.errors import is_gone
@@ -233,12 +233,12 @@ class Inserts:
             for value in values
         ]
         if updates:
-            events[0] = replace(events[0], updates=updates)
+            events[0] = events[0]._replace(updates=updates)
         fresh = self._new.get(id) if entity is LINK else None
         if fresh is not None and self._plan.item(LINK, id) is not None and not updates:
             # Its writer's page is told of it as new only later.
             own = fresh.audience
-            events[0] = replace(events[0], but=own | but if but else own)
+            events[0] = events[0]._replace(but=own | but if but else own)
         return events
 
     def replaying(self, listener: Listener, since: int | None) -> frozenset[int]:

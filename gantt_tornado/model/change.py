@@ -1,20 +1,26 @@
-"""A committed change: what was written, by whom, and what became of the item. Pure."""
+"""A committed change: what was written, by whom, and what became of the item. Pure.
+
+What is made for each write is a named tuple: a frozen dataclass takes eight times as long.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from gantt_tornado.model.entities import Entity, State
+from gantt_tornado.model.entities import Entity
 from gantt_tornado.model.merge import Diff
 
+#: Of most writes nothing was dropped.
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Author:
+
+class Author(NamedTuple):
     """Who writes: a user, and the page (``Remote-Device``) where it is known."""
 
     user: str
@@ -31,8 +37,7 @@ class Author:
 NOBODY: Final = Author("")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One change as the journal holds it, with the item as it is after it.
 
     ``cause_seq`` is the change that was asked for: its own ``seq``, but for what a delete
@@ -60,7 +65,7 @@ class Change:
     parent: int = 0
     sortorder: str = ""
     wire: bytes = b""
-    dropped: State = field(default_factory=dict)
+    dropped: Mapping[str, Any] = NOTHING
     mark: int = 0
     previous_mark: int = 0
     group_seq: int = 0
@@ -91,8 +96,7 @@ class Change:
         return made_room(self.action, self.cause_seq, self.seq)
 
 
-@dataclass(frozen=True, slots=True)
-class Touched:
+class Touched(NamedTuple):
     """The last change of an item, also of one that is gone.
 
     ``reparented`` is the last change that gave it another parent, 0 for none. ``resent``
@@ -128,8 +132,7 @@ class Left:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class WriteResult:
+class WriteResult(NamedTuple):
     """What became of one write.
 
     ``item`` is the item's JSON now, and ``wire`` the same as clients get it, in which text
@@ -147,7 +150,7 @@ class WriteResult:
     item: bytes = b""
     differs: bool = False
     wire: bytes = b""
-    dropped: State = field(default_factory=dict)
+    dropped: Mapping[str, Any] = NOTHING
     gone: bool = False
     left: tuple[Left, ...] = ()
     repeats: int | None = None

@@ -17,7 +17,7 @@ from collections.abc import (
     Mapping,
 )
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import orjson
 from pydantic import (
@@ -233,8 +233,7 @@ class BaselineFields(TypedDict, total=False):
     duration: Length
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """What a writer sent for one item, read and checked.
 
     ``rev`` is the item's ``_rev`` as the writer had it, ``mark`` its ``_mark`` where it came

@@ -23,8 +23,7 @@ from collections.abc import (
     Sequence,
 )
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from peewee import fn
@@ -65,8 +64,7 @@ READ_AT_ONCE: Final = 100
 STALE: Final = "This page is too old to save from. Please reload it."
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """An item as it is stored; ``state`` holds every field, those with columns too."""
 
     id: int
@@ -327,7 +325,7 @@ class Store:
         sent = edit
         if edit.rev is None and author.client_id and self.journal.added_on(id, author.client_id):
             # The client skips the echo of its own new row, and with it the first _rev.
-            edit = replace(edit, rev=id)
+            edit = edit._replace(rev=id)
         later = self._later(row, edit, author)
         moves = bool(edit.target) and not _is_stale(row, sent, later)
         changed = merge.changed(merge.seen_by(row.state, later), edit.values)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property, partial
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from xml.sax.saxutils import quoteattr
 
 import orjson
@@ -60,8 +60,7 @@ _JSON_HEADERS: Final[Headers] = (("Content-Type", JSON),)
 _XML_HEADERS: Final[Headers] = (("Content-Type", "text/xml; charset=UTF-8"),)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request to an endpoint, from a user who may make it.
 
     Attributes:
@@ -109,8 +108,7 @@ class Request:
         return requests.argument(self.query, name, default)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """The response of an endpoint. The body may be in pieces, which are sent one after another."""
 
     chunks: Sequence[bytes] = ()

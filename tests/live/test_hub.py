@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -886,7 +885,7 @@ def test_of_two_replays_the_shorter_counts_when_the_longer_is_drawn(
 
 
 def addressed(n: int, **audience: Audience) -> Event:
-    return replace(number(n), **audience)
+    return number(n)._replace(**audience)
 
 
 MINE = Audience(tabs=frozenset(("mine",)))
@@ -940,7 +939,7 @@ def test_newcomers_too_are_told_only_what_is_for_them(plan: Driven) -> None:
         for page in (mine, other):
             hub.subscribe(page, "tasks")
         new = number(1, seq=1)
-        hub.publish([new, replace(number(2, seq=2), but=MINE), replace(number(3), only=MINE)])
+        hub.publish([new, number(2, seq=2)._replace(but=MINE), number(3)._replace(only=MINE)])
         assert (mine.had, other.had) == ([3], [2])
 
     run(scene())

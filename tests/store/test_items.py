@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -756,7 +755,7 @@ def test_a_row_shown_in_another_form_is_nothing_to_save_from(plan: Driven) -> No
 def test_who_has_the_whole_plan_saves_from_any_number(plan: Driven) -> None:
     task = plan.task()
     plan.task()
-    edit = replace(TASK.read({"text": "Fill"}, plan.calendar), rev=2, has_all=True)
+    edit = TASK.read({"text": "Fill"}, plan.calendar)._replace(rev=2, has_all=True)
     assert value(plan.write(lambda: plan.store.update(TASK, task, edit, ALICE)))["text"] == "Fill"
 
 
