@@ -9,11 +9,14 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gantt_tornado.config import Config, sha256_of
-from gantt_tornado.json_web_tokens import JsonWebTokens, Refused
+from gantt_tornado.config import Config, Jwt, sha256_of
+from gantt_tornado.errors import Refused
 from gantt_tornado.model.user import User
+
+if TYPE_CHECKING:
+    from gantt_tornado.json_web_tokens import JsonWebTokens
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ class Accounts:
         self._configured = {token.digest: token.owner for token in config.tokens}
         # By digests, so that the time that a look-up takes tells nothing about a token.
         self._users: Mapping[str, User] = self._configured
-        self._jwt = JsonWebTokens(config.jwt) if config.jwt.is_used else None
+        self._jwt = _json_web_tokens(config.jwt) if config.jwt.is_used else None
         self._verified: OrderedDict[str, User] = OrderedDict()
 
     def replace(self, stored: Mapping[str, User]) -> None:
@@ -65,6 +68,13 @@ class Accounts:
             self._verified.popitem(last=False)
         self._verified[digest] = user
         return user
+
+
+def _json_web_tokens(config: Jwt) -> JsonWebTokens:
+    # Where none are used, loading the library would be a tenth of the start.
+    from gantt_tornado.json_web_tokens import JsonWebTokens
+
+    return JsonWebTokens(config)
 
 
 def has_expired(user: User, now: float) -> bool:

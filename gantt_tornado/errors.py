@@ -80,5 +80,9 @@ class Unavailable(GanttError):
     code = "unavailable"
 
 
+class Refused(Exception):
+    """A JSON Web Token that is not accepted; the text says why, for the log."""
+
+
 class StartError(Exception):
     """The server cannot start; the text is the one line its administrator reads."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gantt_tornado.config import Jwt
-from gantt_tornado.errors import StartError
+from gantt_tornado.errors import Refused, StartError
 from gantt_tornado.model.user import COLOR, User, role_named, roles
 
 try:
@@ -35,10 +35,6 @@ SHORTEST_RSA: Final = 256
 #: Seconds by which the issuer's clock may be ahead of ours.
 LEEWAY: Final = 5
 _REQUIRED: Final = ("exp", "aud", "sub")
-
-
-class Refused(Exception):
-    """A token that is not accepted; the text says why, for the log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import time
 
 import jwt
@@ -144,3 +146,8 @@ def test_no_more_than_some_signed_tokens_are_remembered(monkeypatch: pytest.Monk
 
 def test_without_a_key_no_signed_token_is_accepted() -> None:
     assert Accounts(Config()).verify(signed()) is None
+
+
+def test_what_checks_signatures_is_loaded_only_where_it_is_used() -> None:
+    code = "import sys, gantt_tornado.cli; sys.exit(bool({'jwt', 'cryptography'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

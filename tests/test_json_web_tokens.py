@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gantt_tornado import json_web_tokens
 from gantt_tornado.config import Jwt
-from gantt_tornado.errors import StartError
-from gantt_tornado.json_web_tokens import JsonWebTokens, Refused
+from gantt_tornado.errors import Refused, StartError
+from gantt_tornado.json_web_tokens import JsonWebTokens
 from gantt_tornado.model.user import Role, User
 
 SECRET = "a secret of thirty-two bytes, or more"
