@@ -668,9 +668,11 @@ class Project:
 async def _beside(fields: Mapping[str, Any], read: Callable[..., T], *args: Any) -> T:
     """What ``read`` makes of an item's fields; of many or large ones on another thread."""
     if len(fields) > MANY or any(
-        len(value) > (LARGE if type(value) is str else MANY)
-        for value in fields.values()
-        if type(value) in (str, list, dict)
+        [
+            len(value) > (LARGE if type(value) is str else MANY)
+            for value in fields.values()
+            if type(value) in (str, list, dict)
+        ]
     ):
         return await asyncio.get_running_loop().run_in_executor(None, read, *args)
     return read(*args)

@@ -76,9 +76,11 @@ class EndpointRouter(Router):
 
     def run(self, delegate: EndpointDelegate) -> None:
         """Respond in a task, which is referenced until it is done: the loop does not do that."""
-        task = asyncio.get_running_loop().create_task(delegate.respond())
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running.add(asyncio.get_running_loop().create_task(delegate.respond()))
+
+    def done(self) -> None:
+        """The running task has responded. A callback of the task would be one more turn."""
+        self._running.discard(asyncio.current_task())
 
     def date(self) -> str:
         """The value of the ``Date`` header, formatted once a second."""
@@ -133,11 +135,13 @@ class EndpointDelegate(HTTPMessageDelegate):
         self._body.abandon()
 
     async def respond(self) -> None:
-        response = await self._response()
         try:
+            response = await self._response()
             await self._send(response)
         except StreamClosedError as error:
             endpoints.log_error(self._request, error)
+        finally:
+            self._router.done()
         if access_log.isEnabledFor(logging.INFO):
             self._log(response.status)
 
@@ -180,7 +184,9 @@ class EndpointDelegate(HTTPMessageDelegate):
             endpoints.close_slow(self._request)
 
     def _headers(self, response: Response) -> HTTPHeaders:
-        headers = HTTPHeaders(requests.headers(self._backend, self._request))
+        headers = HTTPHeaders()
+        for name, value in requests.headers(self._backend, self._request).items():
+            headers[name] = value
         headers["Server"] = SERVER
         headers["Date"] = self._router.date()
         for name, value in response.headers:
