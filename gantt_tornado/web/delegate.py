@@ -68,11 +68,12 @@ class EndpointRouter(Router):
         if "Expect" in request.headers or (endpoint.is_remote and "Upgrade" in request.headers):
             # An interim response, or a socket.
             return None
-        try:
-            path = tuple([_unquoted(each) if "%" in each else each for each in given])
-        except UnicodeDecodeError:
-            return None
-        return EndpointDelegate(self, self._backend, request, address, endpoint, project, path)
+        if "%" in request.path:
+            try:
+                given = tuple([_unquoted(each) for each in given])
+            except UnicodeDecodeError:
+                return None
+        return EndpointDelegate(self, self._backend, request, address, endpoint, project, given)
 
     def run(self, delegate: EndpointDelegate) -> None:
         """Respond in a task, which is referenced until it is done: the loop does not do that."""
@@ -162,14 +163,16 @@ class EndpointDelegate(HTTPMessageDelegate):
     async def _send(self, response: Response) -> None:
         connection: Any = self._request.connection
         start = ResponseStartLine("", response.status, responses[response.status])
-        headers = self._headers(response)
+        size = response.size
+        headers = self._headers(response, size)
         if self._request.method == "HEAD" or not response.has_body:
             connection.write_headers(start, headers)
+        elif size < endpoints.FLUSH_EVERY:
+            connection.write_headers(start, headers, b"".join(response.chunks))
         else:
             pieces = response.slices()
-            piece = next(pieces, b"")
+            piece = next(pieces)
             written = connection.write_headers(start, headers, piece)
-            # Only a long response has several pieces, or a long one.
             while len(piece) >= endpoints.FLUSH_EVERY:
                 await self._wait(written)
                 piece = next(pieces, b"")
@@ -183,7 +186,7 @@ class EndpointDelegate(HTTPMessageDelegate):
         except TimeoutError:
             endpoints.close_slow(self._request)
 
-    def _headers(self, response: Response) -> HTTPHeaders:
+    def _headers(self, response: Response, size: int) -> HTTPHeaders:
         headers = HTTPHeaders()
         for name, value in requests.headers(self._backend, self._request).items():
             headers[name] = value
@@ -192,7 +195,7 @@ class EndpointDelegate(HTTPMessageDelegate):
         for name, value in response.headers:
             headers[name] = value
         if response.has_body:
-            headers["Content-Length"] = str(response.size)
+            headers["Content-Length"] = str(size)
         return headers
 
     def _log(self, status: int) -> None:

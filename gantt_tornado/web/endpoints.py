@@ -141,7 +141,7 @@ class Response(NamedTuple):
 Run = Callable[[Request], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Endpoint:
     """One verb at one path.
 
@@ -165,7 +165,7 @@ class Endpoint:
     of_server: bool = False
     anywhere: bool = False
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         return self.path.count("{")
 
@@ -200,7 +200,7 @@ class Address:
     def read(self, groups: Iterable[str | None]) -> tuple[str, tuple[str, ...]]:
         """The project and the parameters in the groups of a path."""
         project, *given = (None, *groups) if self.of_server else groups
-        return project or DEFAULT, tuple(each for each in given if each is not None)
+        return project or DEFAULT, tuple([each for each in given if each is not None])
 
 
 def addresses(table: Iterable[Endpoint]) -> list[Address]:
