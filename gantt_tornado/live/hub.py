@@ -292,7 +292,7 @@ class Hub:
     def publish(self, events: Sequence[Event]) -> None:
         """Tell the listeners: at once if nothing was told lately, else with the window."""
         self._pending += events
-        numbers = (event.seq for event in events)
+        numbers = [event.seq for event in events]
         self._published = max(numbers, default=0) or self._published
         if self._pending and self._timer is None:
             self._flush()

@@ -228,12 +228,11 @@ class Inserts:
         but = self._without(entity, id, is_again=change is None) if self._held else None
         seq = change.seq if change else 0
         updates = id if change and change.action == "update" else 0
+        version = self._plan.version
         events = [
-            encode_event(entity.channel, value, seq, 0, self._plan.version, only, but)
-            for value in values
+            encode_event(entity.channel, value, seq, 0 if at else updates, version, only, but)
+            for at, value in enumerate(values)
         ]
-        if updates:
-            events[0] = events[0]._replace(updates=updates)
         fresh = self._new.get(id) if entity is LINK else None
         if fresh is not None and self._plan.item(LINK, id) is not None and not updates:
             # Its writer's page is told of it as new only later.
