@@ -1,7 +1,7 @@
 // How the chart looks and answers: scales, columns, the form of a task, keys.
 
+import { read } from "./gantt-live.js";
 import * as skin from "./skin.js";
-import { read, tell } from "./text.js";
 
 const NARROW = matchMedia("(max-width: 640px)");
 
@@ -101,11 +101,6 @@ function snapToDays(id, mode, before) {
   return true;
 }
 
-export function showPlan(plan) {
-  gantt.parse({ tasks: plan.tasks, links: plan.links });
-  showToday();
-}
-
 function setUpColumns() {
   const text = { name: "text", label: "Task", tree: true, width: "*", min_width: 120, resize: true };
   const start = { name: "start_date", label: "Start", align: "center", width: 80 };
@@ -144,7 +139,7 @@ function setUpTemplates() {
 const percent = (task) => `${Math.round((task.progress || 0) * 100)} %`;
 
 function setUpForm() {
-  Object.assign(gantt.form_blocks, { name: nameBlock(), when: whenBlock, progress: progressBlock });
+  Object.assign(gantt.form_blocks, { when: whenBlock, progress: progressBlock });
   Object.assign(gantt.locale.labels, {
     section_description: "Name",
     section_type: "Kind",
@@ -156,7 +151,7 @@ function setUpForm() {
     confirm_deleting: "Delete this task and everything below it?",
     confirm_deleting_title: "Delete",
   });
-  const name = { name: "description", type: "name", map_to: "text", height: 56, focus: true };
+  const name = { name: "description", type: "textarea", map_to: "text", height: 56, focus: true };
   const kind = { name: "type", type: "typeselect", map_to: "type", height: 36 };
   const when = { name: "when", type: "when", map_to: { start_date: "start_date", end_date: "end_date", duration: "duration" } };
   const progress = { name: "progress", type: "progress", map_to: "progress" };
@@ -169,22 +164,6 @@ function setUpForm() {
 
 const pad = (number) => String(number).padStart(2, "0");
 const toField = (date) => `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
-
-// The client's block would show a row's HTML, and put what is typed into the row as HTML: a tag
-// would be drawn, and run, in this tab before the server had it.
-function nameBlock() {
-  const { textarea } = gantt.form_blocks;
-  return {
-    render: (section) => textarea.render(section),
-    set_value: (node, value) => textarea.set_value(node, read(value)),
-    get_value(node, { text }) {
-      const name = textarea.get_value(node);
-      // Untouched it goes back as it came, and is no edit.
-      return name === read(text) ? text : tell(name);
-    },
-    focus: (node) => textarea.focus(node),
-  };
-}
 
 // The browser's own date field instead of the client's three lists: keyboard, phone, screen reader.
 const whenBlock = {
@@ -244,7 +223,7 @@ function setUpToday() {
   place();
 }
 
-function showToday() {
+export function showToday() {
   const date = new Date();
   const { min_date, max_date } = gantt.getState();
   if (min_date <= date && date <= max_date) gantt.showDate(gantt.date.add(date, -1, "day"));

@@ -80,7 +80,28 @@ dialog.addEventListener("close", () => {
   opener.hidden = !who.hidden;
 });
 opener.addEventListener("click", () => ask("", false).then(() => location.reload()));
-document.getElementById("sign-out").addEventListener("click", () => {
-  sessionStorage.removeItem(KEPT);
-  location.reload();
-});
+
+/** Signing out asks first what becomes of edits that are not saved. */
+export function follow(live) {
+  const unsaved = document.getElementById("unsaved");
+  const on = (id, action) => document.getElementById(id).addEventListener("click", action);
+  const wait = document.getElementById("unsaved-wait");
+  const signOut = () => {
+    sessionStorage.removeItem(KEPT);
+    location.reload();
+  };
+  on("sign-out", () => {
+    const count = live.pending().length;
+    if (!count) return signOut();
+    document.getElementById("unsaved-count").textContent =
+      `${count} of your edits ${count === 1 ? "has" : "have"} not reached the server. Whoever uses this browser next does not send ${count === 1 ? "it" : "them"} for you.`;
+    wait.textContent = "";
+    unsaved.showModal();
+  });
+  on("unsaved-send", async () => {
+    wait.textContent = "Waiting for the server…";
+    await live.flush();
+    if (unsaved.open) signOut();
+  });
+  on("unsaved-discard", () => live.discard().then(signOut));
+}

@@ -58,6 +58,26 @@ class FileHandler(BoundedHandler):
         self.set_header("Cache-Control", "no-cache")
 
 
+class LiveHandler(FileHandler, web.StaticFileHandler):
+    """The module ``gantt-live.js`` and its types, which a page of any listed origin may import."""
+
+    def __init__(self, *args: Any, origins: frozenset[str], **more: Any) -> None:
+        self._origins = origins
+        super().__init__(*args, **more)
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        # Whatever the origin: a cache between would give one page's answer to another.
+        self.set_header("Vary", "Origin")
+        origin = self.request.headers.get("Origin", "")
+        if origin in self._origins:
+            self.set_header("Access-Control-Allow-Origin", origin)
+
+    def get_content_type(self) -> str:
+        # Of .ts the systems' tables say that it is a video, and of .js not always the same.
+        return "text/javascript" if self.path.endswith(".js") else "text/plain"
+
+
 class StyleHandler(FileHandler):
     """The client's style sheet, without the fonts that it would load from another host.
 
@@ -115,6 +135,8 @@ def routes(backend: Backend, prefix: str = "", page: bool = True, client: bool =
         nothing = {"backend": backend, "address": Address(path, {})}
         rules.append((prefix + path, NoSuchAddress, nothing))
     files = {"body_timeout": backend.config.body_timeout}
+    live = {"path": str(STATIC), "origins": frozenset(backend.config.origins), **files}
+    rules.append((prefix + r"(?:/p/[^/]+)?/(gantt-live\.(?:js|d\.ts))", LiveHandler, live))
     if page or client:
         vendor = {"path": str(STATIC / "vendor"), **files}
         rules += [

@@ -1,4 +1,4 @@
-"""Three stock tabs and the demo page, on lines that reorder, under random hands."""
+"""Stock tabs and pages of the project's own, on lines that reorder, under random hands."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, Page, Route
 
+from .elsewhere import Elsewhere, plain
 from .line import Line
 from .server import WITH_SNIPPET, Server
 from .tabs import FAILED_REQUEST, Tab, agree, open_window
@@ -21,13 +22,17 @@ FOLDER: Final = Path(__file__).parent
 WORK: Final = 14.0
 #: Milliseconds between two acts of one user; four do some 240 in all.
 PAUSE: Final = 230
+#: Who works: the stock client alone but for the demo page, or beside pages with gantt-live, of
+#: which one lies on another origin.
+STOCK: Final = ("stock", "stock", "stock", "page")
+LIVE: Final = ("stock", "stock", "page", "plain", "elsewhere")
 
 
 class Fuzz:
     """One run of a seed. ``cut`` has lines cut meanwhile.
 
     A stock tab does not send again what it could not send, so of its lines only the sockets
-    are cut; of the demo page's, all.
+    are cut; of the others', all.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class Fuzz:
         cut: bool,
         client: Path | None = None,
         seconds: float = WORK,
+        kinds: Sequence[str] = STOCK,
     ) -> None:
         self._browser = browser
         self._folder = folder
@@ -47,14 +53,18 @@ class Fuzz:
         self._cut = cut
         self._client = client
         self._seconds = seconds
+        self._kinds = kinds
         self.operations = 0
 
     def run(self) -> None:
         """Raise an AssertionError where a tab differs or is dead in the end; what each tab saw
         is then in the folder."""
-        server = Server(WITH_SNIPPET, self._folder)
+        pages = self._folder / "elsewhere"
+        pages.mkdir()
+        elsewhere = Elsewhere(pages)
+        server = Server(WITH_SNIPPET, self._folder, origins=[elsewhere.url])
         try:
-            with self._lines(server) as lines, self._tabs(lines) as tabs:
+            with self._lines(server) as lines, self._tabs(lines, elsewhere) as tabs:
                 try:
                     self._work(tabs, lines)
                     self._check(server, tabs)
@@ -63,11 +73,12 @@ class Fuzz:
                     raise
         finally:
             server.stop()
+            elsewhere.close()
 
     @contextlib.contextmanager
     def _lines(self, server: Server) -> Iterator[list[Line]]:
         lines = []
-        for number in range(4):
+        for number, _ in enumerate(self._kinds):
             delay = self._random.uniform(0.01, 0.12)
             lines.append(Line(server.port, delay, delay, self._seed * 4 + number))
         try:
@@ -77,17 +88,17 @@ class Fuzz:
                 line.close()
 
     @contextlib.contextmanager
-    def _tabs(self, lines: list[Line]) -> Iterator[list[Tab]]:
+    def _tabs(self, lines: list[Line], elsewhere: Elsewhere) -> Iterator[list[Tab]]:
         tabs: list[Tab] = []
         try:
-            for kind, line in zip(("stock", "stock", "stock", "page"), lines, strict=True):
+            for kind, line in zip(self._kinds, lines, strict=True):
                 # The demo page lets no script of a text run, and the users' acts are texts.
                 window = open_window(self._browser, bypass_csp=True)
                 for script in ("recorder.js", "fuzz.js"):
                     window.add_init_script(path=FOLDER / script)
                 if self._client:
                     window.route("**/vendor/dhtmlxgantt.js", self._serve_client)
-                tabs.append(Tab(window, kind, line.url, f"tab {len(tabs)}"))
+                tabs.append(self._open(window, kind, line, elsewhere, f"tab {len(tabs)}"))
                 if self._cut:
                     tabs[-1].excuse(FAILED_REQUEST)
                 # Whoever adds below a row that is not saved yet is refused, and sends it again.
@@ -102,6 +113,12 @@ class Fuzz:
             for tab in tabs:
                 tab.page.context.close()
 
+    def _open(self, window: Page, kind: str, line: Line, elsewhere: Elsewhere, name: str) -> Tab:
+        if kind != "elsewhere":
+            return Tab(window, kind, line.url, name)
+        elsewhere.put("plain", plain(line.url))
+        return Tab(window, "plain", elsewhere.url, name)
+
     def _serve_client(self, route: Route) -> None:
         route.fulfill(path=self._client)
 
@@ -114,7 +131,7 @@ class Fuzz:
         end = time.monotonic() + self._seconds
         pause = tabs[0].page.wait_for_timeout
         for _ in range(3 if self._cut else 0):
-            number = self._random.randrange(4)
+            number = self._random.randrange(len(tabs))
             pause(self._seconds * self._random.uniform(35, 180))
             lines[number].cut(sockets_only=tabs[number].kind == "stock")
             pause(self._seconds * self._random.uniform(7, 107))
@@ -134,7 +151,7 @@ class Fuzz:
         self._settle(server, tabs)
         modes = [tab.run("dp.updateMode") for tab in stock]
         assert "off" not in modes, f"a tab saves nothing any more: {modes}"
-        for number, tab in enumerate(stock):
+        for number, tab in enumerate(tabs):
             id = tab.run("String(gantt.getTaskByTime()[0].id)")
             tab.edit(id, text=f"Saved by {number}")
             tab.until("!probe.busy()")
@@ -149,4 +166,4 @@ class Fuzz:
         # out for the store here.
         phases = self._client is None
         agree(server, *[tab for tab in tabs if tab.kind == "stock"], order=False, phases=phases)
-        agree(server, *[tab for tab in tabs if tab.kind == "page"], phases=phases)
+        agree(server, *[tab for tab in tabs if tab.kind != "stock"], phases=phases)

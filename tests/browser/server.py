@@ -33,6 +33,8 @@ class Server:
         self._log = folder / "server.log"
         self._database = folder / "plan.db"
         self.port = 0
+        #: Whose requests :meth:`get` and the like make.
+        self.token = "token"
         self.start()
 
     @property
@@ -106,7 +108,7 @@ class Server:
             self.url + path,
             method=method,
             data=None if fields is None else json.dumps(fields).encode(),
-            headers={"Remote-Token": "token", "Content-Type": "application/json"},
+            headers={"Remote-Token": self.token, "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=10) as response:
             body = response.read()

@@ -1,8 +1,10 @@
-"""server.py with the README's snippet as a page beside the demo's, and two doors for tests.
+"""server.py with the README's snippet as a page beside the demo's, and some doors for tests.
 
     GET /snippet        the snippet as the README has it
     GET /since          the same with the ``since`` that the README recommends
     GET /stock          the same with its ``tab`` and ``Remote-Device`` too
+    GET /plain          examples/plain.html, on this host
+    GET /anything       what was posted there
     POST /publish/NAME  an event of the application's own
     GET /acks           how far each page is known to be
 
@@ -19,6 +21,7 @@ from tornado import web
 
 import gantt_tornado.backend
 from gantt_tornado import Backend, cli, routes
+from tests.browser.elsewhere import plain
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -65,6 +68,20 @@ class Snippet(web.RequestHandler):
         self.write(f'<!doctype html><link rel="icon" href="data:,">\n{self._body}')
 
 
+class Anything(web.RequestHandler):
+    """The page that was posted last."""
+
+    def initialize(self, pages: list[str]) -> None:
+        self._pages = pages
+
+    def post(self) -> None:
+        self._pages.append(json.loads(self.request.body)["page"])
+        self.write({})
+
+    def get(self) -> None:
+        self.write(f'<!doctype html><link rel="icon" href="data:,">\n{self._pages[-1]}')
+
+
 class Publish(web.RequestHandler):
     def initialize(self, backend: Backend) -> None:
         self._backend = backend
@@ -90,6 +107,8 @@ def make_app(backend: Backend) -> web.Application:
             ("/snippet", Snippet, {"body": page}),
             ("/since", Snippet, {"body": with_since(page)}),
             ("/stock", Snippet, {"body": with_tab(with_since(page))}),
+            ("/plain", Snippet, {"body": plain("")}),
+            ("/anything", Anything, {"pages": []}),
             ("/publish/(.+)", Publish, {"backend": backend}),
             ("/acks", Positions, {"backend": backend}),
             *routes(backend),

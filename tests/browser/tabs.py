@@ -18,11 +18,16 @@ PROBE: Final = Path(__file__).with_name("probe.js")
 #: Seconds after which what was waited for counts as missing.
 PATIENCE: Final = 20.0
 
-#: Where each kind of page is served: the project's, and the README's snippet.
-PATHS: Final = {"page": "/", "snippet": "/snippet", "since": "/since", "stock": "/stock"}
+#: Where each kind of page is served: the project's, the README's snippet, and the example
+#: without a build step, which may lie on another host too.
+PATHS: Final = {
+    **{"page": "/", "snippet": "/snippet", "since": "/since", "stock": "/stock"},
+    "plain": "/plain",
+}
 #: When each listens. The project's page asks for what it missed, the bare snippet cannot.
 LISTENS: Final = {
-    "page": "probe.until(() => window.ganttLive?.state() === 'live')",
+    "page": "probe.until(() => window.ganttLive?.state === 'live')",
+    "plain": "probe.until(() => window.ganttLive?.state === 'live')",
     "snippet": "probe.listens()",
     "since": "probe.until(() => remoteEvents).then(probe.listens)",
     "stock": "probe.until(() => remoteEvents).then(probe.listens)",
@@ -168,7 +173,7 @@ class Tab:
 
     def live(self, state: str = "live") -> None:
         """Wait until the state line of the project's page says so."""
-        self.until("ganttLive.state() === it", state)
+        self.until("ganttLive.state === it", state)
 
     # Behaving.
 

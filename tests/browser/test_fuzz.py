@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .fuzz import Fuzz
+from .fuzz import LIVE, STOCK, Fuzz
 
 OLDER = "9.1.4"
 
@@ -43,9 +43,9 @@ def older_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "package/codebase/dhtmlxgantt.js"
 
 
-@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
-def test_tabs_under_random_hands_end_equal(browser, tmp_path, cut):
-    Fuzz(browser, tmp_path, seed=1, cut=cut, seconds=5).run()
+@pytest.mark.parametrize("cut, kinds", [(False, STOCK), (True, LIVE)], ids=["whole", "cut"])
+def test_tabs_under_random_hands_end_equal(browser, tmp_path, cut, kinds):
+    Fuzz(browser, tmp_path, seed=1, cut=cut, seconds=5, kinds=kinds).run()
 
 
 @pytest.mark.long
@@ -58,3 +58,9 @@ def test_a_hundred_runs_end_equal(browser, tmp_path, seed):
 @pytest.mark.parametrize("seed", range(200, 220))
 def test_twenty_runs_with_the_older_client_end_equal(browser, tmp_path, older_client, seed):
     Fuzz(browser, tmp_path, seed=seed, cut=seed % 2 == 1, client=older_client).run()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(300, 350))
+def test_fifty_runs_beside_gantt_live_end_equal(browser, tmp_path, seed):
+    Fuzz(browser, tmp_path, seed=seed, cut=seed % 2 == 1, kinds=LIVE).run()

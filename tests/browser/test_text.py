@@ -51,9 +51,9 @@ DRAWN = """(told) => told.map((html) => {
 
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
-    """An empty page with the project's text.js in it."""
+    """An empty page with gantt-live.js in it."""
     page = browser.new_page()
-    source = (ROOT / "static/text.js").read_text("utf-8")
+    source = (ROOT / "static/gantt-live.js").read_text("utf-8")
     page.evaluate("(it) => { window.source = it; }", source)
     page.evaluate(
         """import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })))

@@ -1,6 +1,7 @@
 """The routes: where they are mounted, what they let in, and the page beside them."""
 
 import asyncio
+import gzip
 import re
 
 import pytest
@@ -86,6 +87,57 @@ class TestPage:
     async def test_it_cannot_be_written(self, gantt, method):
         body = None if method == "DELETE" else b""
         assert (await gantt.request(method, "/index.html", body)).status == 405
+
+
+@pytest.mark.gen_test
+class TestLive:
+    """``gantt-live.js``, which pages of other origins import."""
+
+    ORIGIN = "https://intranet.example"
+
+    @pytest.mark.parametrize("path", ["/gantt-live.js", "/p/house/gantt-live.js"])
+    async def test_every_server_has_it(self, gantt, path):
+        answer = await gantt.anonymous().get(path)
+        assert answer.body == (STATIC / "gantt-live.js").read_bytes()
+        assert answer.headers["Content-Type"] == "text/javascript"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+    async def test_its_types_are_beside_it(self, gantt):
+        answer = await gantt.anonymous().get("/gantt-live.d.ts")
+        assert b"export function connect" in answer.body
+        assert answer.headers["Content-Type"] == "text/plain"
+
+    async def test_a_page_of_a_listed_origin_may_import_it(self, gantt):
+        headers = (await gantt.anonymous().having(Origin=self.ORIGIN).get("/gantt-live.js")).headers
+        assert headers["Access-Control-Allow-Origin"] == self.ORIGIN
+
+    async def test_no_other_may(self, gantt):
+        asking = gantt.anonymous().having(Origin="https://evil.example")
+        headers = (await asking.get("/gantt-live.js")).headers
+        assert "Access-Control-Allow-Origin" not in headers
+        # Or a cache would give this answer to the page that may.
+        assert headers["Vary"] == "Origin"
+
+    async def test_an_answer_that_there_is_nothing_new_says_so_too(self, gantt):
+        asking = gantt.anonymous().having(Origin=self.ORIGIN)
+        etag = (await asking.get("/gantt-live.js")).headers["Etag"]
+        again = await asking.having(If_None_Match=etag).get("/gantt-live.js")
+        assert again.status == 304
+        assert again.headers["Access-Control-Allow-Origin"] == self.ORIGIN
+
+    async def test_it_is_small_and_needs_nothing(self):
+        file = (STATIC / "gantt-live.js").read_bytes()
+        assert len(gzip.compress(file, 9)) < 12 * 1024
+        assert not re.search(rb"^\s*import\b|\bimport\(|\brequire\(", file, re.M)
+
+
+@pytest.mark.gen_test
+class TestLiveAlone(TestLive):
+    """The same where an application serves neither the page nor the client."""
+
+    @pytest.fixture
+    def app(self, backend):
+        return web.Application(routes(backend, page=False, client=False))
 
 
 @pytest.mark.gen_test
