@@ -16,6 +16,7 @@ from typing import Any, Final, Self, TypeVar
 
 from gantt_tornado.accounts import Accounts
 from gantt_tornado.config import Config
+from gantt_tornado.counts import Counts, State
 from gantt_tornado.errors import (
     NotFound,
     StartError,
@@ -32,6 +33,7 @@ from gantt_tornado.model.marks import Position
 from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
 from gantt_tornado.model.user import Role, User, anonymous_user
 from gantt_tornado.project import Beginning, Project
+from gantt_tornado.readiness import Readiness
 from gantt_tornado.store.continuity import Continuity
 from gantt_tornado.store.database import Connection, Database
 from gantt_tornado.store.demo import plant
@@ -39,6 +41,7 @@ from gantt_tornado.store.items import Damaged, Store
 from gantt_tornado.store.projects import Copy, Projects
 from gantt_tornado.store.text_conversion import convert
 from gantt_tornado.store.tokens import TokenReader
+from gantt_tornado.store.trial import try_to_write
 from gantt_tornado.store.writer import UNREADABLE, Writer
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,8 @@ PRUNE_EVERY: Final = 60.0
 ASK_EVERY: Final = 5.0
 #: Seconds between two notes of what is served.
 NOTE_EVERY: Final = 5.0
+#: Seconds between two looks at how late the loop is.
+LAG_EVERY: Final = 0.5
 #: Seconds between two looks at who may still be signed in.
 WATCH_EVERY: Final = 0.5
 #: Sockets that may open, or be told what they missed, in one turn of the loop; readers of
@@ -86,6 +91,8 @@ class Backend:
         self.authenticate = authenticate
         self.accounts = Accounts(self.config)
         self.sessions = Sessions()
+        #: What has been done since the start.
+        self.counts = Counts()
         self._tokens = TokenReader(self.config.database)
         #: The last look at the tokens of the database.
         self._reading: asyncio.Future[dict[str, User] | None] | None = None
@@ -94,7 +101,9 @@ class Backend:
         #: Pages of the history that are made at once; each may hold some megabytes.
         self.history_readers = asyncio.Semaphore(AT_ONCE)
         self._database = Database(self.config.database)
-        self._writer = Writer(self._database)
+        self._writer = Writer(self._database, self.counts)
+        #: Whether writes would be taken now.
+        self.readiness = Readiness(self._writer, lambda: try_to_write(self._database))
         self._continuity = Continuity(self._database.path)
         #: The last position that is being noted.
         self._noting: asyncio.Future[None] | None = None
@@ -149,12 +158,13 @@ class Backend:
         await self._read_tokens()
         loops = (
             *(self._prune, self._ask, self._note_positions, self._forget_idle),
-            *(self._watch_tokens, self._expire),
+            *(self._watch_tokens, self._expire, self._measure_lag),
         )
         self._tasks = [asyncio.create_task(run()) for run in loops]
 
     async def close(self) -> None:
         """Finish what is queued, tell it, close every socket with 1001, close the database."""
+        self.readiness.is_closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -185,7 +195,9 @@ class Backend:
         project = self._projects.get(name)
         if project is None:
             read = partial(self._read, name)
-            project = self._projects[name] = Project(name, self.config, self._writer, read)
+            project = self._projects[name] = Project(
+                name, self.config, self._writer, read, self.counts
+            )
         return project
 
     def find(self, name: str) -> Project:
@@ -390,6 +402,16 @@ class Backend:
         more.append(await self._writer.submit(lambda: self._registry.forget(before)))
         return any(more)
 
+    def state(self) -> State:
+        """What is so just now, for ``GET /metrics``."""
+        projects = self._open_projects
+        return State(
+            queue=self._writer.waiting,
+            sockets=sum(len(each.connections) for each in projects),
+            projects=len(projects),
+            journal=sum(each.plan.seq - each.plan.horizon for each in projects),
+        )
+
     @property
     def _open_projects(self) -> list[Project]:
         projects = self._projects.values()
@@ -436,6 +458,14 @@ class Backend:
                     project.hub.ask()
             except Exception:
                 log.exception("the pages could not be asked how far they got")
+
+    async def _measure_lag(self) -> None:
+        """See how late what is due is done."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY
+            await asyncio.sleep(LAG_EVERY)
+            self.counts.lag.note(max(0.0, loop.time() - due))
 
     async def _note_positions(self) -> None:
         """Note what is served, for the next start."""

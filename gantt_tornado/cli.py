@@ -10,7 +10,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from socket import socket
 from typing import Any, Final, NoReturn
 
 from tornado import httpserver, netutil
@@ -20,7 +22,7 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.config import ENVIRONMENT, Config, read_config
 from gantt_tornado.errors import StartError
 from gantt_tornado.web import redaction
-from gantt_tornado.web.app import http_limits, make_app
+from gantt_tornado.web.app import http_limits, make_app, make_metrics_app
 from gantt_tornado.web.paced_listener import paced_listeners, raise_limit
 
 log = logging.getLogger(__name__)
@@ -56,34 +58,57 @@ async def serve(config: Config) -> None:
     """
     raise_limit()
     backend = Backend(config)
-    try:
-        sockets = netutil.bind_sockets(config.port, config.address, backlog=BACKLOG)
-    except OSError as error:
-        raise StartError(
-            f"cannot listen on {config.address}:{config.port}: {error.strerror}"
-        ) from None
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
-    try:
+    with ExitStack() as bound:
+        sockets = _bind(bound, config.port, config.address)
+        watched = config.metrics_port and _bind(bound, config.metrics_port, config.metrics_address)
+        told = _signals()
         await backend.start()
-    except StartError:
-        for socket in sockets:
-            socket.close()
-        raise
+        # They are the servers' from here on.
+        bound.pop_all()
     limits = http_limits(config)
     server = httpserver.HTTPServer(make_app(backend), xheaders=config.trust_proxy, **limits)
     sockets = paced_listeners(sockets, config.idle_timeout)
     server.add_sockets(sockets)
+    metrics = httpserver.HTTPServer(make_metrics_app(backend), **limits)
+    metrics.add_sockets(watched or [])
     port = sockets[0].getsockname()[1]
     print(f"gantt-tornado {__version__} serves http://{_host(config.address)}:{port}", flush=True)
     _spare_the_collector()
-    await stop.wait()
-    log.info("shutting down")
+    await _told_to_end(told, backend, config.drain)
     server.stop()
     await backend.close()
+    metrics.stop()
     await server.close_all_connections()
+    await metrics.close_all_connections()
+
+
+def _bind(bound: ExitStack, port: int, address: str) -> list[socket]:
+    """Listening sockets, which are closed with ``bound``."""
+    try:
+        sockets = netutil.bind_sockets(port, address, backlog=BACKLOG)
+    except OSError as error:
+        raise StartError(f"cannot listen on {address}:{port}: {error.strerror}") from None
+    for each in sockets:
+        bound.callback(each.close)
+    return sockets
+
+
+def _signals() -> asyncio.Queue[None]:
+    """What says that the server shall end, as often as somebody says so."""
+    told: asyncio.Queue[None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, told.put_nowait, None)
+    return told
+
+
+async def _told_to_end(told: asyncio.Queue[None], backend: Backend, drain: float) -> None:
+    """Wait for a signal, and go on for ``drain`` seconds behind it, or until the next."""
+    await told.get()
+    log.info("shutting down")
+    backend.readiness.is_closing = True
+    with suppress(TimeoutError):
+        await asyncio.wait_for(told.get(), drain)
 
 
 def _spare_the_collector() -> None:

@@ -134,6 +134,10 @@ class Config(BaseModel):
     origins: tuple[str, ...] = ()
     trust_proxy: bool = False
 
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    metrics_address: str = "127.0.0.1"
+    drain: float = Field(default=0, ge=0, le=600)
+
     max_body: int = Field(default=1 << 20, ge=1024)
     max_frame: int = Field(default=64 << 10, ge=1024)
     max_unsent: int = Field(default=4 << 20, ge=64 << 10)

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 import orjson
 
 from gantt_tornado.config import Config
+from gantt_tornado.counts import Counts
 from gantt_tornado.errors import (
     BadRequest,
     Conflict,
@@ -108,10 +109,14 @@ class Project:
         config: the settings of the server.
         writer: where the plan is written.
         read: reads it; raises NotFound where there is no such project.
+        counts: where what it does is counted.
     """
 
-    def __init__(self, name: str, config: Config, writer: Writer, read: Read) -> None:
+    def __init__(
+        self, name: str, config: Config, writer: Writer, read: Read, counts: Counts | None = None
+    ) -> None:
         self.name: Final = name
+        self._counts = counts or Counts()
         self.services = Services()
         self.guards = Guards()
         # ``project.guard("payroll", function)``.
@@ -204,7 +209,11 @@ class Project:
 
         self.plan = plan
         self.positions = Positions()
-        self.hub = Hub(plan, withheld=lambda *replay: self._inserts.replaying(*replay))
+        self.hub = Hub(
+            plan,
+            withheld=lambda *replay: self._inserts.replaying(*replay),
+            counts=self._counts,
+        )
         self.snapshots = Snapshots(plan)
         touches = Touches()
         self._inserts = Inserts(plan, self.hub, touches, is_told)
@@ -316,6 +325,7 @@ class Project:
     def _reload(self, version: int = 0, only: Audience | None = None) -> list[Event]:
         """Tells pages to load again."""
         value = self.plan.reload_value()
+        self._counts.reloads += len(self.connections if only is None else only.listeners)
         channels = [entity.channel for entity in ENTITIES.values()]
         return [encode_event(each, value, self.plan.seq, 0, version, only) for each in channels]
 
@@ -585,6 +595,9 @@ class Project:
         try:
             self.hub.publish(events)
             for outcome in _writes(results):
+                if outcome.differs:
+                    self._counts.merges += 1
+                    self._counts.dropped += len(outcome.dropped)
                 yield from self._resend.written(outcome)
                 yield
         except Exception:

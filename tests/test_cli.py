@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from tornado.websocket import websocket_connect
@@ -191,6 +192,17 @@ class TestEnding:
         connection.close()
         assert server.process.wait(10) == 0
         assert "Traceback" not in server.process.errors.read_text()
+
+    def test_first_it_is_not_ready_and_serves_on_until_a_second_signal(self, serve, free_port):
+        server = serve("--port=0", GANTT_DRAIN="600", GANTT_METRICS_PORT=str(free_port))
+        server.process.send_signal(signal.SIGTERM)
+        while server.request("GET", "/readyz")[0] == 200:
+            pass
+        assert server.request("GET", "/data")[0] == 200
+        # There nobody asks for a token.
+        watched = f"http://127.0.0.1:{free_port}/metrics"
+        assert b'gantt_requests_total{endpoint="GET /data"' in urlopen(watched, timeout=10).read()
+        assert server.end()[0] == 0
 
     def test_a_client_that_does_not_answer_does_not_hold_it_up(self, serve):
         server = serve("--port=0")

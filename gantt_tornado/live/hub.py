@@ -18,9 +18,10 @@ from functools import lru_cache
 from itertools import chain, compress, islice
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+from gantt_tornado.counts import Counts
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.model import protocol
-from gantt_tornado.model.entities import ENTITIES
+from gantt_tornado.model.entities import ENTITIES, TASK
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +155,7 @@ class Hub:
         window: in seconds.
         withheld: says of which items a listener cannot be told now; gets the change since
             which it has missed all, None where it has not.
+        counts: where events and deliveries are counted.
     """
 
     def __init__(
@@ -161,7 +163,9 @@ class Hub:
         plan: Plan,
         window: float = WINDOW,
         withheld: Callable[[Listener, int | None], frozenset[int]] = lambda *_: frozenset(),
+        counts: Counts | None = None,
     ) -> None:
+        self.counts: Final = counts or Counts()
         self._plan = plan
         self._window = window
         self._withheld = withheld
@@ -176,6 +180,8 @@ class Hub:
         self._replays: dict[
             tuple[str, int, frozenset[int], bool], bytes | Iterable[list[bytes]]
         ] = {}
+        # Those of them that say to load again.
+        self._reloads: set[tuple[str, int, frozenset[int], bool]] = set()
         self._replayed = -1
         self._timer: asyncio.TimerHandle | None = None
         self._published = plan.seq
@@ -292,6 +298,7 @@ class Hub:
     def publish(self, events: Sequence[Event]) -> None:
         """Tell the listeners: at once if nothing was told lately, else with the window."""
         self._pending += events
+        self.counts.events += len(events)
         numbers = [event.seq for event in events]
         self._published = max(numbers, default=0) or self._published
         if self._pending and self._timer is None:
@@ -407,6 +414,8 @@ class Hub:
         enough = time.perf_counter() + LONGEST
         while self._outgoing:
             buffer, senders = self._outgoing.popleft()
+            self.counts.deliveries += len(senders)
+            self.counts.delivered_bytes += len(senders) * len(buffer)
             for send in senders:
                 try:
                     send(buffer)
@@ -431,6 +440,8 @@ class Hub:
         for buffer, senders in self._outgoing:
             if send in senders:
                 senders.remove(send)
+                self.counts.deliveries += 1
+                self.counts.delivered_bytes += len(buffer)
                 self._try(send, buffer)
 
     def _replay(
@@ -441,20 +452,26 @@ class Hub:
         version = self._plan.version
         if version != self._replayed or len(self._replays) >= MOST_REPLAYS:
             self._replays.clear()
+            self._reloads.clear()
             self._replayed = version
         key = (channel, since, withheld, reloads)
         if key not in self._replays:
             self._replays[key] = self._missed(*key)
         missed = self._replays[key]
-        if isinstance(missed, bytes):
-            return iter((missed,)) if missed else None
-        return sliced(channel, missed)
+        if not missed:
+            return None
+        self.counts.replays += 1
+        # Every channel says it, and it is one page.
+        self.counts.reloads += channel == TASK.channel and key in self._reloads
+        return iter((missed,)) if isinstance(missed, bytes) else sliced(channel, missed)
 
     def _missed(
         self, channel: str, since: int, withheld: frozenset[int], reloads: bool
     ) -> bytes | Iterable[list[bytes]]:
         """What a page has missed, framed where it is one slice."""
         missed = self._plan.missed(channel, since, withheld, reloads)
+        if missed == [[self._plan.reload_value()]]:
+            self._reloads.add((channel, since, withheld, reloads))
         slices = list(islice(sliced(channel, missed), 2))
         return b"".join(slices) if len(slices) < 2 else missed
 

@@ -179,6 +179,7 @@ class Resend:
         # A client that begins an edit just now draws the resent state over it, and may
         # drop the echo.
         self._touches.note(id, "", asyncio.get_running_loop().time())
+        self._hub.counts.resends += 1
         values = self._plan.resent(due.entity, id, due.refused)
         self._hub.publish(self._inserts.events(due.entity, id, values))
 

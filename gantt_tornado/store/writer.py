@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from peewee import DatabaseError, DataError, IntegrityError, ProgrammingError
 
+from gantt_tornado.counts import Counts
 from gantt_tornado.errors import GanttError, StartError, Unavailable
 from gantt_tornado.store.database import Database, Displaced, ReadError
 
@@ -83,10 +84,14 @@ class Writer:
     What follows on the commit of a batch does its work in steps, for one batch may hold
     thousands of rows: where the steps of a turn have taken long, others have the loop before
     the next. No batch overtakes another.
+
+    Args:
+        counts: where transactions are counted, on the loop.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, counts: Counts | None = None) -> None:
         self._database = database
+        self._counts = counts or Counts()
         #: None is the last: the writer is closed.
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
         # One a batch, of what follows on its commit.
@@ -181,14 +186,17 @@ class Writer:
         return batch
 
     def _run(self, batch: list[Job[Any]]) -> None:
+        seconds = None
+        began = perf_counter()
         try:
             self._transaction(batch)
+            seconds = perf_counter() - began
         except Exception as error:
             cause = self._unavailable(error) if _is_the_stores(error) else error
             for job in batch:
                 # A job that was refused on its own merits keeps its own answer.
                 job.error = job.error or cause
-        self._call(self._deliver, batch)
+        self._call(self._deliver, batch, seconds)
 
     def _transaction(self, batch: list[Job[Any]]) -> None:
         try:
@@ -275,7 +283,11 @@ class Writer:
 
     # On the loop again.
 
-    def _deliver(self, batch: list[Job[Any]]) -> None:
+    def _deliver(self, batch: list[Job[Any]], seconds: float | None) -> None:
+        """``seconds`` is what its transaction took, None where it was not committed."""
+        if seconds is not None:
+            self._counts.commits.note(seconds)
+            self._counts.batches.note(len(batch))
         self._deliveries.append(self._delivery(batch))
         if len(self._deliveries) == 1:
             self._go_on()

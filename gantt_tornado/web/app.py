@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ from tornado import routing, web
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
 from gantt_tornado.web.delegate import EndpointRouter
-from gantt_tornado.web.endpoints import ENDPOINTS, Address, addresses
+from gantt_tornado.web.endpoints import ENDPOINTS, WATCHED, Address, addresses
 from gantt_tornado.web.handlers import BoundedHandler, EndpointHandler, NoSuchAddress
 from gantt_tornado.web.socket import SocketHandler
 
@@ -45,11 +46,10 @@ _FOREIGN_FONT: Final = re.compile(rb"""@font-face\s*\{[^}]*url\(\s*["']?(?:https
 class FileHandler(BoundedHandler):
     """A public file: GET and HEAD need no token."""
 
-    def __init__(
-        self, *args: Any, body_timeout: float = BoundedHandler.body_timeout, **more: Any
-    ) -> None:
+    def __init__(self, *args: Any, backend: Backend, **more: Any) -> None:
         super().__init__(*args, **more)
-        self.body_timeout = body_timeout
+        self.backend = backend
+        self.body_timeout = backend.config.body_timeout
 
     def set_default_headers(self) -> None:
         self.set_header("Content-Security-Policy", POLICY)
@@ -134,7 +134,7 @@ def routes(backend: Backend, prefix: str = "", page: bool = True, client: bool =
     for path in (r"(?:/p/[^/]+)?/data/.*", r"/projects/.*"):
         nothing = {"backend": backend, "address": Address(path, {})}
         rules.append((prefix + path, NoSuchAddress, nothing))
-    files = {"body_timeout": backend.config.body_timeout}
+    files = {"backend": backend}
     live = {"path": str(STATIC), "origins": frozenset(backend.config.origins), **files}
     rules.append((prefix + r"(?:/p/[^/]+)?/(gantt-live\.(?:js|d\.ts))", LiveHandler, live))
     if page or client:
@@ -159,6 +159,19 @@ def make_app(backend: Backend, **settings: Any) -> web.Application:
     if settings.keys().isdisjoint(OF_HANDLERS):
         rules.insert(0, routing.Rule(routing.AnyMatches(), EndpointRouter(backend)))
     return web.Application(rules, **settings)
+
+
+def make_metrics_app(backend: Backend) -> web.Application:
+    """An application that answers ``/metrics``, ``/healthz`` and ``/readyz`` without a token."""
+    table = [replace(endpoint, is_open=True) for endpoint in WATCHED]
+    return web.Application(
+        [
+            (address.pattern, EndpointHandler, {"backend": backend, "address": address})
+            for address in addresses(table)
+        ],
+        default_handler_class=NoSuchAddress,
+        default_handler_args={"backend": backend, "address": Address("", {})},
+    )
 
 
 def http_limits(config: Config) -> dict[str, Any]:

@@ -136,6 +136,7 @@ class EndpointDelegate(HTTPMessageDelegate):
         self._body.abandon()
 
     async def respond(self) -> None:
+        began = time.perf_counter()
         try:
             response = await self._response()
             await self._send(response)
@@ -143,6 +144,8 @@ class EndpointDelegate(HTTPMessageDelegate):
             endpoints.log_error(self._request, error)
         finally:
             self._router.done()
+        seconds = time.perf_counter() - began
+        endpoints.finished(self._backend, self._endpoint, response.status, seconds)
         if access_log.isEnabledFor(logging.INFO):
             self._log(response.status)
 
@@ -152,7 +155,7 @@ class EndpointDelegate(HTTPMessageDelegate):
             if self._is_endless:
                 raise requests.too_large(self._longest_body)
             endpoints.check_origin(endpoint, backend, http)
-            user = requests.by_token(backend, http, may_be_anonymous=not endpoint.is_remote)
+            user = endpoints.user_by_token(endpoint, backend, http)
             endpoints.check_role(endpoint, user, self._project, self._path)
             project = backend.find(self._project)
         except Exception as error:
@@ -184,7 +187,7 @@ class EndpointDelegate(HTTPMessageDelegate):
         try:
             await asyncio.wait_for(written, self._backend.config.body_timeout)
         except TimeoutError:
-            endpoints.close_slow(self._request)
+            endpoints.close_slow(self._backend, self._request)
 
     def _headers(self, response: Response, size: int) -> HTTPHeaders:
         headers = HTTPHeaders()

@@ -27,6 +27,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 
 from gantt_tornado.backend import Backend
+from gantt_tornado.counts import OTHER
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, Stale, is_gone
 from gantt_tornado.live.positions import page_url
 from gantt_tornado.live.services import MOST_ANSWERED
@@ -38,7 +39,7 @@ from gantt_tornado.model.entities import Entity, entity_named, is_word
 from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
 from gantt_tornado.model.user import EVERY_PROJECT, Role, User
 from gantt_tornado.project import Project
-from gantt_tornado.web import redaction, requests
+from gantt_tornado.web import metrics, redaction, requests
 from gantt_tornado.web.requests import JSON, Body
 
 log = logging.getLogger(__name__)
@@ -154,6 +155,8 @@ class Endpoint:
         anywhere: whether a role in any project is enough, for it shows each what they may see.
         is_remote: whether it belongs to the client's remote protocol, which needs a token even
             where anonymous users may read, and whose 403 has a body of its own.
+        is_open: whether it asks nobody who they are, whatever the configuration.
+        takes_bearer: whether a token may also come as ``Authorization: Bearer``.
     """
 
     verb: str
@@ -164,6 +167,13 @@ class Endpoint:
     is_remote: bool = False
     of_server: bool = False
     anywhere: bool = False
+    is_open: bool = False
+    takes_bearer: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is counted as."""
+        return f"{self.verb} {self.path}"
 
     @cached_property
     def parameters(self) -> int:
@@ -244,12 +254,33 @@ async def respond(endpoint: Endpoint, request: Request, http: HTTPServerRequest)
         return error_response(http, error, is_remote=endpoint.is_remote)
 
 
+def finished(backend: Backend, endpoint: Endpoint | None, status: int, seconds: float) -> None:
+    """Count a request that has been answered; ``endpoint`` is None where it is of none."""
+    backend.counts.request(OTHER if endpoint is None else endpoint.name, status, seconds)
+
+
 def check_origin(endpoint: Endpoint, backend: Backend, http: HTTPServerRequest) -> None:
     """Raises:
     Forbidden: a page of another host writes.
     """
     if endpoint.verb not in ("GET", "HEAD"):
         requests.check_same_origin(backend, http)
+
+
+def user_by_token(endpoint: Endpoint, backend: Backend, http: HTTPServerRequest) -> User | None:
+    """The user who asks, by our tokens; None for somebody unknown.
+
+    Raises:
+        Forbidden: the token is not one of them.
+    """
+    if endpoint.is_open:
+        return None
+    return requests.by_token(
+        backend,
+        http,
+        may_be_anonymous=not endpoint.is_remote,
+        takes_bearer=endpoint.takes_bearer,
+    )
 
 
 def check_role(
@@ -261,6 +292,8 @@ def check_role(
     Raises:
         Forbidden: the user may not do this.
     """
+    if endpoint.is_open:
+        return
     if endpoint.of_server:
         project = parameters[0] if parameters else EVERY_PROJECT
     if user is None or not (
@@ -269,9 +302,10 @@ def check_role(
         raise Forbidden("You are not allowed to do this.")
 
 
-def close_slow(http: HTTPServerRequest) -> None:
+def close_slow(backend: Backend, http: HTTPServerRequest) -> None:
     """Close the connection of a client that reads too slowly. Else it would keep an old state
     of the plan in memory for as long as it likes."""
+    backend.counts.slow += 1
     log.debug("a response is read too slowly: %s", requests.summary(http))
     http.connection.stream.close()  # type: ignore[union-attr]
 
@@ -475,6 +509,27 @@ async def undo(request: Request) -> Response:
     return Response((orjson.dumps({**done, "changes": changes, "left": left}),))
 
 
+# How the server does.
+
+
+async def alive(request: Request) -> Response:
+    """``GET /healthz``: the event loop answers. Else the process has to be started again."""
+    return Response((b'{"status":"alive"}',))
+
+
+async def ready(request: Request) -> Response:
+    """``GET /readyz``: a write would be taken now; 503 where it would not, and as soon as the
+    server shuts down."""
+    await request.backend.readiness.check()
+    return Response((b'{"status":"ready"}',))
+
+
+async def measured(request: Request) -> Response:
+    """``GET /metrics``, for Prometheus."""
+    body, content_type = metrics.exposition(request.backend, request.headers.get("Accept", ""))
+    return Response((body,), headers=(("Content-Type", content_type),))
+
+
 # Projects.
 
 
@@ -579,6 +634,14 @@ async def call(request: Request) -> Response:
 
 
 _of_server = partial(Endpoint, of_server=True)
+#: What a machine asks that watches over the server.
+WATCHED: Final = (
+    _of_server("GET", "/healthz", Role.viewer, alive, is_open=True),
+    _of_server("HEAD", "/healthz", Role.viewer, alive, is_open=True),
+    _of_server("GET", "/readyz", Role.viewer, ready, is_open=True),
+    _of_server("HEAD", "/readyz", Role.viewer, ready, is_open=True),
+    _of_server("GET", "/metrics", Role.admin, measured, takes_bearer=True),
+)
 #: An earlier path wins over a later one that matches too. Those that begin alike, up to the
 #: first parameter, stand together.
 ENDPOINTS: Final = (
@@ -597,6 +660,7 @@ ENDPOINTS: Final = (
     _of_server("PUT", "/projects/{name}", Role.admin, change_project, takes_body=True),
     _of_server("DELETE", "/projects/{name}", Role.admin, delete_project),
     _of_server("POST", "/projects/restore/{name}", Role.admin, restore_project),
+    *WATCHED,
 )
 
 

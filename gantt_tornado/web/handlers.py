@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from typing import Any
 
 import orjson
@@ -30,11 +31,22 @@ class BoundedHandler(web.RequestHandler):
     :class:`~gantt_tornado.web.requests.Body`. No log line has a token in it.
     """
 
+    backend: Backend
+
     _body: Body | None = None
 
     #: Bytes and seconds.
     longest_body: int = 0
     body_timeout: float = 60
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        self._began = time.perf_counter()
+        super().__init__(*args, **more)
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """The endpoint that is asked for, None where it is none of the table."""
+        return None
 
     async def prepare(self) -> None:
         self._body = Body(self.request, self.longest_body, self.body_timeout)
@@ -53,6 +65,10 @@ class BoundedHandler(web.RequestHandler):
         if self._body is not None:
             self._body.abandon()
 
+    def on_finish(self) -> None:
+        seconds = time.perf_counter() - self._began
+        endpoints.finished(self.backend, self.endpoint, self.get_status(), seconds)
+
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
         super().send_error(error.status if isinstance(error, GanttError) else status_code, **kwargs)
@@ -68,7 +84,6 @@ class BoundedHandler(web.RequestHandler):
 class EndpointHandler(BoundedHandler):
     """The endpoints of one address."""
 
-    backend: Backend
     address: Address
     user: User | None
 
@@ -119,7 +134,7 @@ class EndpointHandler(BoundedHandler):
         if endpoint is None:
             return
         endpoints.check_origin(endpoint, self.backend, self.request)
-        self.user = await self.authenticated()
+        self.user = None if endpoint.is_open else await self.authenticated()
         endpoints.check_role(endpoint, self.user, *self.address.read(self.path_args))
 
     async def authenticated(self) -> User | None:
@@ -129,13 +144,14 @@ class EndpointHandler(BoundedHandler):
             Forbidden: there is a token, and it is wrong.
         """
         if self.backend.authenticate is None:
-            return requests.by_token(
-                self.backend, self.request, may_be_anonymous=not self._is_remote
-            )
+            assert self.endpoint is not None
+            return endpoints.user_by_token(self.endpoint, self.backend, self.request)
         user = self.backend.authenticate(self)
         return await user if inspect.isawaitable(user) else user
 
     async def respond(self, *path: str | None) -> None:
+        # Its body has come, which may have taken the client long.
+        self._began = time.perf_counter()
         response = self._refusal or await self._response(path)
         await self._send(response)
 
@@ -180,7 +196,7 @@ class EndpointHandler(BoundedHandler):
                 try:
                     await asyncio.wait_for(self.flush(), self.body_timeout)
                 except TimeoutError:
-                    endpoints.close_slow(self.request)
+                    endpoints.close_slow(self.backend, self.request)
                     return
 
     def check_xsrf_cookie(self) -> None:

@@ -203,15 +203,21 @@ def bearer(backend: Backend, token: str) -> User | None:
         return None
     user = backend.accounts.verify(token)
     if user is None:
+        backend.counts.refused_tokens += 1
         raise Forbidden("This token is not known here.")
     return user
 
 
 def by_token(
-    backend: Backend, request: HTTPServerRequest, *, may_be_anonymous: bool = True
+    backend: Backend,
+    request: HTTPServerRequest,
+    *,
+    may_be_anonymous: bool = True,
+    takes_bearer: bool = False,
 ) -> User | None:
     """The user who asks, by the configured tokens. None for somebody without a token, where
-    anonymous users may do nothing.
+    anonymous users may do nothing. ``takes_bearer`` is for programs that know no other header
+    than ``Authorization``.
 
     Raises:
         Forbidden: the token is not one of them.
@@ -220,6 +226,9 @@ def by_token(
     if not token and request.method in ("GET", "HEAD"):
         # gantt.load(url) cannot send a header.
         token = argument(request.query_arguments, "token")
+    if not token and takes_bearer:
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        token = given.strip() if scheme.lower() == "bearer" else ""
     return bearer(backend, token) or (backend.anonymous if may_be_anonymous else None)
 
 

@@ -275,6 +275,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             task.cancel()
 
     def _too_slow(self) -> None:
+        self.backend.counts.slow += 1
         log.info("a client reads too slowly and is disconnected: %s", self._request_summary())
         # After the data that is queued: a frame that was begun must be completed.
         self.close(protocol.TRY_AGAIN_LATER, "Reading too slowly")
