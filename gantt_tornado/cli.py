@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 
 from tornado import httpserver, netutil
 
-from gantt_tornado import __version__, token_commands
+from gantt_tornado import __version__, database_commands, token_commands
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import ENVIRONMENT, Config, read_config
 from gantt_tornado.errors import StartError
@@ -38,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         flags = vars(_parser().parse_args(arguments))
         if run := flags.pop("run", None):
-            run(flags)
-            return 0
+            return int(run(flags) or 0)
         file = flags.pop("config")
         config = read_config(file, os.environ, flags)
         _start_logging(config.log_level)
@@ -158,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="other commands", metavar="COMMAND")
     token_commands.add(commands)
+    database_commands.add(commands)
     return parser
 
 

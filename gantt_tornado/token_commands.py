@@ -36,14 +36,7 @@ def add(commands: Any) -> None:
 
     def command(name: str, run: Run, help: str) -> Any:
         parser = actions.add_parser(name, help=help, description=help, allow_abbrev=False)
-        # Suppressed, so that they do not undo what stands before the command.
-        parser.add_argument(
-            "--database", metavar="URL", default=argparse.SUPPRESS, help="where the plan is kept"
-        )
-        parser.add_argument(
-            "--config", metavar="FILE", type=Path, default=argparse.SUPPRESS,
-            help="a TOML file that says it",
-        )  # fmt: skip
+        add_database(parser)
         parser.set_defaults(run=lambda flags: _run(run, flags))
         return parser
 
@@ -64,6 +57,18 @@ def add(commands: Any) -> None:
     command("list", _list, "List all tokens that were made; what they are is not known.")
     revoke = command("revoke", _revoke, "Let a token count no more, from the next second on.")
     revoke.add_argument("id", type=int, metavar="ID", help="its number in the list")
+
+
+def add_database(parser: argparse.ArgumentParser) -> None:
+    """Let a command say behind its name which database it is about."""
+    # Suppressed, so that they do not undo what stands before the command.
+    parser.add_argument(
+        "--database", metavar="URL", default=argparse.SUPPRESS, help="where the plan is kept"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, default=argparse.SUPPRESS,
+        help="a TOML file that says it",
+    )  # fmt: skip
 
 
 def _run(run: Run, flags: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ LAYERS = (
     {"backend"},
     {"web"},
     {"token_commands"},
+    {"database_commands"},
     {"cli"},
 )
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
@@ -50,7 +51,7 @@ MAY_USE = {
     "jwt": {"json_web_tokens"},
     "cryptography": {"json_web_tokens"},
     "prometheus_client": {"web.metrics"},
-    "argparse": {"cli", "token_commands"},
+    "argparse": {"cli", "token_commands", "database_commands"},
     "threading": {"store.writer"},
     "pytest": {"testing"},
 }

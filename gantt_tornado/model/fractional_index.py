@@ -40,6 +40,14 @@ def between(before: str | None, after: str | None) -> str:
     return raised if raised < after else whole + _midpoint(fraction, None)
 
 
+def is_key(key: str) -> bool:
+    """Whether a text can be one."""
+    if not key or not set(key) <= _VALUE.keys() or key[0] in "0123456789":
+        return False
+    whole, fraction = _split(key)
+    return len(whole) == 1 + _size(key[0]) and not fraction.endswith("0")
+
+
 def spread(before: str | None, after: str | None, count: int) -> list[str]:
     """So many keys between two others, about evenly apart."""
     keys: list[str] = []

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar, cast
@@ -197,10 +198,13 @@ class Database(Connection):
         """Whether no other connection can see it."""
         return self.path == ":memory:"
 
-    def join(self) -> None:
+    def join(self, *, older: bool = False) -> None:
         """Connect beside the server that may have the file open, for tables that it shares:
         without its lock, and without bringing the schema up to date. Any thread may then
         use it, one at a time.
+
+        Args:
+            older: whether its schema may be one of before.
 
         Raises:
             StartError: there is no such file, it is not ours, or its schema is another.
@@ -216,13 +220,53 @@ class Database(Connection):
             self.peewee.connect()
             self._connection = self.peewee.connection()
             self._check_owner()
-            self._check_schema()
+            self._check_schema(older)
         except DatabaseError as error:
             self.leave()
             raise StartError(f"cannot open the database {self.path}: {error}") from error
         except StartError:
             self.leave()
             raise
+
+    def copy_to(self, path: str) -> None:
+        """Copy the whole database, as it is at one moment, into a new file, and have it on the
+        disk. Others may write meanwhile.
+
+        Raises:
+            DatabaseError, OSError: it cannot be copied.
+        """
+        with closing(sqlite3.connect(path)) as copy:
+            try:
+                # In one step: another process that writes would have it begin anew each time.
+                self._connection.backup(copy)
+                # Else nobody could read it where nothing can be written beside it.
+                copy.execute("PRAGMA journal_mode = delete")
+            except sqlite3.Error as error:
+                raise DatabaseError(*error.args) from error
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+
+    def faults(self) -> list[str]:
+        """What SQLite finds wrong in the file."""
+        try:
+            found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
+        except sqlite3.Error as error:
+            return [str(error)]
+        return [] if found == ["ok"] else found
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the lock of the file without opening it: no server serves it meanwhile.
+
+        Raises:
+            StartError: one does.
+        """
+        self._acquire()
+        try:
+            yield
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def leave(self) -> None:
         """Disconnect after :meth:`join`."""
@@ -317,13 +361,13 @@ class Database(Connection):
         self._check_not_newer(runner)
         runner.up()
 
-    def _check_schema(self) -> None:
+    def _check_schema(self, older: bool) -> None:
         """Raises:
         StartError: it is not the one of this version.
         """
         runner = Runner(self.peewee, str(MIGRATIONS))
         self._check_not_newer(runner)
-        if any(migration.applied is None for migration in runner.status()):
+        if not older and any(migration.applied is None for migration in runner.status()):
             raise StartError(
                 f"the database {self.path} was written by an older version of gantt-tornado: "
                 "start the server once with this one"

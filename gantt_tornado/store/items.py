@@ -83,6 +83,7 @@ class _Statements:
         here = model.project == param("project")
         pointed = param("pointed")
         it = (model.project == param("project")) & (model.id == param("id"))
+        self.count = compile(model.select(fn.COUNT(model.id)).where(here))
         self.all = compile(model.select(model.id, *stored).where(here).order_by(model.id))
         self.find = compile(model.select(*stored).where(it))
         self.insert = compile(model.insert(params(model.project, model.id, *stored)))
@@ -609,7 +610,42 @@ class Store:
             values = {"id": row.id, "rev": row.rev, "mark": row.mark, "fields": fields}
             self._run(self._entities[entity.name].update_fields, **values)
 
+    # Mending: what no write can have made, see store/checks.py. No rule is asked.
+
+    def put_right(
+        self, entity: Entity, id: int, fields: State, author: Author, known: State | None = None
+    ) -> None:
+        """Give fields of an item other values. ``known`` is what the journal has of it, where
+        that is another than the row."""
+        row = self._find(entity, id)
+        state = {**row.state, **fields}
+        before = row.state if known is None else {**state, **known}
+        self._save(entity, row, state, merge.diff(before, state), author)
+
+    def put_last(self, id: int, parent: int, author: Author) -> None:
+        """Have a task stand last below another, or at the top."""
+        place = {"parent": parent, "sortorder": self._end_of(parent)}
+        self.put_right(TASK, id, place, author)
+
+    def take_out(self, entity: Entity, id: int, author: Author) -> None:
+        """Delete an item alone."""
+        self._remove([(entity, self._find(entity, id))], author)
+
+    def note_gone(self, entity: Entity, id: int, rev: int, state: State, author: Author) -> None:
+        """Have the journal say that an item is gone, which has no row."""
+        self._remove([(entity, Row(id, rev, 0, state))], author)
+
+    def put_in(self, entity: Entity, id: int, state: State, mark: int) -> None:
+        """Write an item of a project that is only being made, without a change."""
+        columns = {name: state[name] for name in entity.columns}
+        values = {"rev": id, "mark": mark, "fields": _fields(entity, state), **columns}
+        self._run(self._entities[entity.name].insert, id=id, **values)
+
     # Reads.
+
+    def counts(self) -> list[int]:
+        """How many items there are of each entity, tasks and links first."""
+        return [self._one(self._entities[name].count)[0] for name in ENTITIES]
 
     def rows(self, entity: Entity) -> Iterator[Row]:
         """All items of an entity, by id.

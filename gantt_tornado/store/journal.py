@@ -179,6 +179,8 @@ class _Statements:
         self.last_together = compile(JournalLine.select(fn.MAX(JournalLine.seq)).where(together))
         newest_first = lines.where(here, before, by_somebody).order_by(JournalLine.seq.desc())
         self.history = compile(newest_first.limit(most))
+        every = lines.where(here, before).order_by(JournalLine.seq.desc())
+        self.every = compile(every.limit(most))
         self.history_of = compile(newest_first.where(it).limit(most))
         newest = (
             JournalLine.select(fn.MAX(JournalLine.seq).alias("seq"))
@@ -419,6 +421,11 @@ class Journal:
                 break
             changes += _readable(self.project, [line])
         return changes
+
+    def every(self, before: int, limit: int) -> list[Change]:
+        """Changes before number ``before``, newest first, also those that only made room; those
+        that cannot be read are left out."""
+        return list(_readable(self.project, self._run(self._sql.every, before=before, most=limit)))
 
     def touched(self) -> Iterator[tuple[int, int, Entity, int]]:
         """Each item by its last change, oldest first: its id, that change, its entity, and

@@ -184,6 +184,11 @@ class Projects:
         self._execute(self._sql.appear, {"project": copy.target, "created": self._now(), **counts})
         return self.named(copy.name)
 
+    def begin_after(self, project: int, seq: int, mark: int) -> None:
+        """Have the history of a new project begin behind a number, which is that of its items."""
+        counts = {"seq": seq, "mark": mark, "horizon": seq, "horizon_mark": mark}
+        self._execute(self._sql.appear, {"project": project, "created": self._now(), **counts})
+
     def end_copy(self, copy: Copy) -> None:
         """What there is of an unfinished copy may go."""
         self._copied.discard(copy.target)

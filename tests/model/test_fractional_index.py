@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gantt_tornado.model.fractional_index import between
+from gantt_tornado.model.fractional_index import between, is_key
 from tests import support  # noqa: F401  (the profile of hypothesis)
 
 
@@ -89,3 +89,13 @@ def test_any_two_neighbours_leave_room(steps: list[bool]) -> None:
         key = between(low, high)
         assert low < key < high
         low, high = (key, high) if upper else (low, key)
+
+
+@pytest.mark.parametrize("key", ["a0", "Zz", "a1V", "b10", between("a0", "a1")])
+def test_a_key_is_known(key: str) -> None:
+    assert is_key(key)
+
+
+@pytest.mark.parametrize("key", ["", "?", "a", "b1", "0", "a0 ", "a10", "ä0", "c00"])
+def test_so_is_what_is_none(key: str) -> None:
+    assert not is_key(key)

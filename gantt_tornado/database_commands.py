@@ -1,0 +1,252 @@
+"""The command's ``backup``, ``restore``, ``check``, ``stats``, ``export`` and ``import``.
+
+Those that only read may be used while a server has the file; the others stop where one does. Each
+says in its last line what was done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from gantt_tornado.config import Config, read_config
+from gantt_tornado.errors import GanttError, StartError
+from gantt_tornado.model.project_info import ProjectInfo
+from gantt_tornado.store import backups, checks, project_files
+from gantt_tornado.store.continuity import renew
+from gantt_tornado.store.database import Database
+from gantt_tornado.store.items import Store
+from gantt_tornado.store.projects import Projects
+from gantt_tornado.store.writer import UNREADABLE
+from gantt_tornado.token_commands import add_database
+
+#: Carries out one of them; returns the exit status.
+Run = Callable[[Config, dict[str, Any]], int]
+#: The exit status of a check that found something.
+FAULTY: Final = 1
+#: Faults that are printed of each project.
+MOST_SHOWN: Final = 100
+#: Rounds of mending: what is mended may show what else is wrong.
+ROUNDS: Final = 5
+_HEADINGS: Final = ("PROJECT", "TASKS", "LINKS", "OTHERS", "CHANGES", "LAST CHANGE", "STATE")
+_STREAM: Final = "-"
+
+
+def add(commands: Any) -> None:
+    """Add them to the commands of a parser; ``run`` is then what carries one out."""
+
+    def command(name: str, run: Run, help: str) -> Any:
+        parser = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
+        add_database(parser)
+        parser.set_defaults(run=lambda flags: _run(run, flags))
+        return parser
+
+    backup = command("backup", _backup, "Copy the database, also while a server has it.")
+    backup.add_argument("file", type=Path, metavar="FILE", help="takes the place of an old backup")
+    restore = command("restore", _restore, "Put a backup in the database's place.")
+    restore.add_argument("file", type=Path, metavar="FILE", help="what backup has made")
+    check = command("check", _check, "See whether the file and the plans in it are sound.")
+    check.add_argument(
+        "--mend", action="store_true", help="mend what can be; stop the server first"
+    )
+    command("stats", _stats, "Say what is in the database.")
+    export = command("export", _export, "Write a project as JSON lines, without its history.")
+    export.add_argument("project", metavar="PROJECT")
+    export.add_argument("file", nargs="?", default=_STREAM, help="default: standard output")
+    read = command("import", _import, "Add a project from what export has written.")
+    read.add_argument("file", metavar="FILE", help="- for standard input")
+    read.add_argument("--name", default="", help="default: the one that it had")
+
+
+def _run(run: Run, flags: dict[str, Any]) -> int:
+    """Raises:
+    StartError: it cannot be done; the text is one line.
+    """
+    config = read_config(flags["config"], os.environ, {"database": flags["database"]})
+    try:
+        return run(config, flags)
+    except (*UNREADABLE, GanttError, OSError) as error:
+        raise StartError(str(error)) from None
+
+
+@contextmanager
+def _joined(config: Config) -> Iterator[Database]:
+    """The database as it is at one moment, whoever else has it."""
+    database = Database(config.database)
+    database.join()
+    try:
+        with database.peewee.atomic():
+            yield database
+    finally:
+        database.leave()
+
+
+@contextmanager
+def _alone(config: Config) -> Iterator[Database]:
+    """The database, which nobody serves."""
+    database = Database(config.database)
+    if not database.is_in_memory and not Path(database.path).is_file():
+        raise StartError(f"there is no database {database.path}")
+    database.open()
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _backup(config: Config, flags: dict[str, Any]) -> int:
+    database = Database(config.database)
+    database.join(older=True)
+    try:
+        size = backups.back_up(database, flags["file"])
+    finally:
+        database.leave()
+    print(f"{flags['file']} is a backup of {database.path}: {_bytes(size)}, checked.")
+    return 0
+
+
+def _restore(config: Config, flags: dict[str, Any]) -> int:
+    kept = backups.restore(config.database, flags["file"])
+    path = Database(config.database).path
+    where = f" What was there is kept as {kept}." if kept else ""
+    print(f"{flags['file']} is restored to {path}; all pages will load again.{where}")
+    return 0
+
+
+def _check(config: Config, flags: dict[str, Any]) -> int:
+    with (_alone if flags["mend"] else _joined)(config) as database:
+        found = database.faults()
+        _show("the file", found)
+        count = len(found)
+        # In a file that is damaged nothing is to be written.
+        may_mend = flags["mend"] and not found
+        mended = 0
+        for info in _projects(database):
+            store = Store(database, config.calendar, info.id, markup=config.html == "clean")
+            faults = checks.faults(store)
+            _show(info.name, [fault.text for fault in faults])
+            count += len(faults)
+            if may_mend and faults:
+                left = _mend(database, store, faults)
+                mended += len(faults) - min(len(left), len(faults))
+                _show(f"{info.name}, still", [fault.text for fault in left])
+        what = f"{mended} mended, pages load again" if mended else ""
+        if flags["mend"] and count and not mended:
+            what = "nothing can be mended"
+        told = ", ".join(filter(None, (f"{count or 'no'} fault{'s' * (count != 1)}", what)))
+        print(f"{database.path}: {told}.")
+    return FAULTY if count > mended else 0
+
+
+def _mend(database: Database, store: Store, faults: list[checks.Fault]) -> list[checks.Fault]:
+    """Mend what can be mended. Returns what is left."""
+    with database.peewee.atomic("IMMEDIATE"):
+        for _ in range(ROUNDS):
+            cures = [fault.cure for fault in faults if fault.cure is not None]
+            for cure in cures:
+                cure(store)
+            faults = checks.faults(store)
+            if not cures:
+                break
+        renew(database, store.project)
+    return faults
+
+
+def _stats(config: Config, _flags: dict[str, Any]) -> int:
+    with _joined(config) as database:
+        infos = _projects(database)
+        rows = [_HEADINGS, *(_row(database, config, info) for info in infos)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
+        size = 0 if database.is_in_memory else Path(database.path).stat().st_size
+        print(f"{database.path}: {len(infos)} projects, {_bytes(size)}.")
+    return 0
+
+
+def _row(database: Database, config: Config, info: ProjectInfo) -> tuple[str, ...]:
+    store = Store(database, config.calendar, info.id)
+    tasks, links, *others = store.counts()
+    changes = store.journal.seq() - store.journal.horizon()
+    state = "deleted" if info.deleted else "archived" if info.archived else "open"
+    return (
+        *(info.name, str(tasks), str(links), str(sum(others)), str(changes)),
+        *(_time(info.changed), state),
+    )
+
+
+def _export(config: Config, flags: dict[str, Any]) -> int:
+    with _joined(config) as database:
+        info = Projects(database).named(flags["project"])
+        lines = project_files.lines(database, info, config.calendar)
+        if flags["file"] == _STREAM:
+            count = sum(1 for line in lines if sys.stdout.buffer.write(line))
+            sys.stdout.buffer.flush()
+        else:
+            count = _write(Path(flags["file"]), lines)
+    # Behind the lines themselves it would be no line of JSON.
+    said = sys.stderr if flags["file"] == _STREAM else sys.stdout
+    print(f"{info.name}: {count - 1} items are written to {flags['file']}.", file=said)
+    return 0
+
+
+def _write(path: Path, lines: Iterator[bytes]) -> int:
+    """Write a file whole or not at all. Returns how many lines it has."""
+    new = path.with_name(path.name + ".new")
+    try:
+        with new.open("xb") as file:
+            count = sum(1 for line in lines if file.write(line))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    return count
+
+
+def _import(config: Config, flags: dict[str, Any]) -> int:
+    with _alone(config) as database, database.peewee.atomic("IMMEDIATE"):
+        if flags["file"] == _STREAM:
+            info = _read(config, database, sys.stdin.buffer, flags["name"])
+        else:
+            with open(flags["file"], "rb") as file:
+                info = _read(config, database, file, flags["name"])
+    print(f"{info.name}: a project with {info.tasks} tasks is added.")
+    return 0
+
+
+def _read(config: Config, database: Database, lines: Any, name: str) -> ProjectInfo:
+    info = project_files.read(database, lines, config.calendar, name)
+    store = Store(database, config.calendar, info.id)
+    faults = checks.faults(store)
+    if faults:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise StartError(f"nothing is added: {faults[0].text}{more}")
+    return info
+
+
+def _projects(database: Database) -> list[ProjectInfo]:
+    registry = Projects(database)
+    return [*registry.all(), *registry.all(deleted=True)]
+
+
+def _show(of: str, found: list[str]) -> None:
+    for text in found[:MOST_SHOWN]:
+        print(f"{of}: {text}")
+    if len(found) > MOST_SHOWN:
+        print(f"{of}: and {len(found) - MOST_SHOWN} more")
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1024 / 1024:.1f} MB"
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%MZ") if at else "-"

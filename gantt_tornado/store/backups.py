@@ -1,0 +1,195 @@
+"""A database copied while it is served, and put back when it is not.
+
+Both come from one file and end in another that is whole: a copy is made beside, and takes the
+other's place in one step. What was there before a restore is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from peewee import DatabaseError
+
+from gantt_tornado.errors import StartError
+from gantt_tornado.store.continuity import SUFFIX, renew
+from gantt_tornado.store.database import Database
+from gantt_tornado.store.projects import Projects
+
+#: Behind the name of a copy that is being made.
+_NEW: Final = ".new"
+#: SQLite keeps its log in these, beside the file.
+_LOGS: Final = ("-wal", "-shm")
+#: What a backup holds is nobody's but the administrator's: it has the digests of all tokens.
+_MODE: Final = 0o600
+
+
+def back_up(database: Database, target: Path) -> int:
+    """Copy a database that may be served into a file, which takes the place of an earlier backup.
+    Returns its size in bytes.
+
+    Raises:
+        StartError: it cannot be done; what was in the file is still there.
+    """
+    _check_target(database, target)
+    new = target.with_name(target.name + _NEW)
+    try:
+        _make(new)
+        database.copy_to(str(new))
+        _check_whole(new)
+        size = new.stat().st_size
+        os.replace(new, target)
+        _sync(target.parent)
+    except (DatabaseError, OSError) as error:
+        raise StartError(f"cannot make the backup {target}: {error}") from error
+    finally:
+        _remove(new)
+    return size
+
+
+def _check_target(database: Database, target: Path) -> None:
+    here = Path(database.path).resolve()
+    own = [here, *(here.with_name(here.name + more) for more in (*_LOGS, SUFFIX, ".lock"))]
+    if target.resolve() in own or (target.exists() and here.samefile(target)):
+        raise StartError(f"{target} belongs to the database itself")
+    if target.exists() and not target.is_file():
+        raise StartError(f"{target} is no file")
+    if target.exists() and target.stat().st_size:
+        # A slip must not cost another file.
+        _check_ours(target)
+
+
+def restore(url: str, source: Path) -> Path | None:
+    """Put a backup in the place of a database that is not served. All pages load again.
+
+    Returns where the database that was there is kept, None where there was none.
+
+    Raises:
+        StartError: a server has the database, or the backup is none; nothing has changed.
+    """
+    database = Database(url)
+    if database.is_in_memory:
+        raise StartError("a database in memory has nothing to be restored to")
+    path = Path(database.path).resolve()
+    if not source.is_file():
+        raise StartError(f"there is no backup {source}")
+    if source.resolve() == path:
+        raise StartError(f"{source} is the database itself")
+    with database.alone():
+        new = path.with_name(path.name + _NEW)
+        try:
+            _check_ours(source)
+            _copy(source, new)
+            _begin_anew(new)
+            return _exchange(new, path)
+        except (DatabaseError, OSError) as error:
+            raise StartError(f"cannot restore {source}: {error}") from error
+        finally:
+            _remove(new)
+
+
+def _copy(source: Path, new: Path) -> None:
+    backup = Database(f"sqlite:///{source}")
+    backup.join(older=True)
+    try:
+        _make(new)
+        backup.copy_to(str(new))
+    finally:
+        backup.leave()
+    _check_whole(new)
+
+
+def _begin_anew(new: Path) -> None:
+    """Bring a copy up to this version, and make every mark in it another: no page has it."""
+    database = Database(f"sqlite:///{new}")
+    database.open()
+    try:
+        with database.peewee.atomic("IMMEDIATE"):
+            registry = Projects(database)
+            for info in (*registry.all(), *registry.all(deleted=True)):
+                renew(database, info.id)
+    finally:
+        database.close()
+
+
+def _exchange(new: Path, path: Path) -> Path | None:
+    """Have a whole file take the place of a database, at no moment of which there is none."""
+    kept = None
+    if path.exists():
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        kept = path.with_name(f"{path.name}.replaced-{stamp}")
+        _keep(path, kept)
+        for more in _LOGS:
+            # What it has in its log belongs to it.
+            with suppress(FileNotFoundError):
+                shutil.copy2(f"{path}{more}", f"{kept}{more}")
+                os.unlink(f"{path}{more}")
+        shutil.copystat(path, new)
+        _own_as(path, new)
+    os.replace(new, path)
+    _sync(path.parent)
+    return kept
+
+
+def _keep(path: Path, kept: Path) -> None:
+    try:
+        os.link(path, kept)
+    except OSError:
+        # Not every file system has links.
+        shutil.copy2(path, kept)
+
+
+def _own_as(path: Path, new: Path) -> None:
+    """Give a file the owner of another: the command may run as root, and the server does not."""
+    found = path.stat()
+    with suppress(PermissionError):
+        os.chown(new, found.st_uid, found.st_gid)
+
+
+def _check_ours(path: Path) -> None:
+    """Raises:
+    StartError: it is no database of ours.
+    """
+    database = Database(f"sqlite:///{path}")
+    try:
+        database.join(older=True)
+    finally:
+        database.leave()
+
+
+def _check_whole(path: Path) -> None:
+    """Raises:
+    StartError: SQLite finds something wrong in it.
+    """
+    database = Database(f"sqlite:///{path}")
+    database.join(older=True)
+    try:
+        faults = database.faults()
+    finally:
+        database.leave()
+    if faults:
+        raise StartError(f"it is damaged: {faults[0]}")
+
+
+def _make(new: Path) -> None:
+    _remove(new)
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _MODE))
+
+
+def _remove(new: Path) -> None:
+    for more in ("", *_LOGS, SUFFIX, ".lock"):
+        with suppress(FileNotFoundError):
+            os.unlink(f"{new}{more}")
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
