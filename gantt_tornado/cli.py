@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -57,6 +58,7 @@ async def serve(config: Config) -> None:
     """
     raise_limit()
     backend = Backend(config)
+    tls = _tls(config) if config.certfile else None
     with ExitStack() as bound:
         sockets = _bind(bound, config.port, config.address)
         watched = config.metrics_port and _bind(bound, config.metrics_port, config.metrics_address)
@@ -65,13 +67,14 @@ async def serve(config: Config) -> None:
         # They are the servers' from here on.
         bound.pop_all()
     limits = http_limits(config)
-    server = httpserver.HTTPServer(make_app(backend), xheaders=config.trust_proxy, **limits)
+    server = httpserver.HTTPServer(make_app(backend), ssl_options=tls, **limits)
     sockets = paced_listeners(sockets, config.idle_timeout)
     server.add_sockets(sockets)
     metrics = httpserver.HTTPServer(make_metrics_app(backend), **limits)
     metrics.add_sockets(watched or [])
     port = sockets[0].getsockname()[1]
-    print(f"gantt-tornado {__version__} serves http://{_host(config.address)}:{port}", flush=True)
+    url = f"{'https' if tls else 'http'}://{_host(config.address)}:{port}"
+    print(f"gantt-tornado {__version__} serves {url}", flush=True)
     _spare_the_collector()
     await _told_to_end(told, backend, config.drain)
     server.stop()
@@ -79,6 +82,29 @@ async def serve(config: Config) -> None:
     metrics.stop()
     await server.close_all_connections()
     await metrics.close_all_connections()
+
+
+def _tls(config: Config) -> ssl.SSLContext:
+    """Raises:
+    StartError: the certificate or its key cannot be used.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    load_certificate(context, config)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, config: Config) -> None:
+    """Have new connections see the certificate as the files have it now.
+
+    Raises:
+        StartError: it cannot be used.
+    """
+    try:
+        # A key with a passphrase would ask for it on the terminal.
+        context.load_cert_chain(config.certfile, config.keyfile or None, password=lambda: "")
+    except (OSError, ValueError) as error:
+        files = " and ".join(filter(None, (config.certfile, config.keyfile)))
+        raise StartError(f"cannot use the certificate of {files}: {error}") from None
 
 
 def _bind(bound: ExitStack, port: int, address: str) -> list[socket]:

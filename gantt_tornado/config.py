@@ -31,6 +31,9 @@ ENVIRONMENT: Final = "GANTT_"
 #: somebody who tries it out shall see something.
 COMMAND: Final[Mapping[str, Any]] = {"demo": True}
 
+#: Settings that are JSON in the environment.
+_JSON: Final = ("tokens", "origins", "jwt", "trusted_proxies")
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -40,6 +43,14 @@ def _zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"there is no time zone {name!r}") from None
     return name
+
+
+def _network(address: str) -> str:
+    try:
+        ipaddress.ip_network(address, strict=False)
+    except ValueError:
+        raise ValueError(f"{address!r} is no address, nor one of a network") from None
+    return address
 
 
 class Token(BaseModel):
@@ -132,7 +143,9 @@ class Config(BaseModel):
     jwt: Jwt = Jwt()
     anonymous: Literal["viewer", ""] = "viewer"
     origins: tuple[str, ...] = ()
-    trust_proxy: bool = False
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    certfile: str = ""
+    keyfile: str = ""
 
     metrics_port: int = Field(default=0, ge=0, le=65535)
     metrics_address: str = "127.0.0.1"
@@ -151,6 +164,12 @@ class Config(BaseModel):
 
     journal_days: float = Field(default=30, gt=0)
     journal_changes: int = Field(default=1_000_000, ge=0)
+
+    @model_validator(mode="after")
+    def _key_has_its_certificate(self) -> Self:
+        if self.keyfile and not self.certfile:
+            raise ValueError("a keyfile needs its certfile")
+        return self
 
     @model_validator(mode="after")
     def _known_token_stays_home(self) -> Self:
@@ -218,10 +237,14 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         key = name.removeprefix(ENVIRONMENT).lower()
         try:
-            values[key] = json.loads(text) if key in ("tokens", "origins", "jwt") else text
+            values[key] = json.loads(text) if key in _JSON else text
         except ValueError:
             raise StartError(f"bad configuration: {name} is not JSON") from None
     return values
+
+
+#: What stands in place of a key that there was.
+_GONE: Final = {"trust_proxy": "trusted_proxies, the proxies' addresses, stands in its place"}
 
 
 def _faults(error: ValidationError) -> str:
@@ -230,6 +253,6 @@ def _faults(error: ValidationError) -> str:
         key = ".".join(str(part) for part in fault["loc"])
         text = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
-            text = "no such key"
+            text = _GONE.get(key, "no such key")
         faults.append(f"{key}: {text}" if key else text)
     return "; ".join(faults)

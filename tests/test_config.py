@@ -165,6 +165,13 @@ def test_all_faults_are_told_at_once() -> None:
         ("journal_days", 0),
         ("journal_changes", -1),
         ("origins", "https://a.example"),
+        ("trusted_proxies", "127.0.0.1"),
+        ("trusted_proxies", ["proxy.example"]),
+        ("trusted_proxies", ["10.0.0.0/33"]),
+        ("trust_proxy", True),
+        ("keyfile", "key.pem"),
+        ("metrics_port", 65536),
+        ("drain", -1),
         ("tokens", "mine"),
         ("tokens", [{"token": "mine"}]),
         ("tokens", [{"user": "ann"}]),
@@ -187,6 +194,10 @@ def test_all_faults_are_told_at_once() -> None:
 )
 def test_a_value_out_of_range_is_named(key: str, value: Any) -> None:
     assert key in refusal(flags={key: value})
+
+
+def test_what_stands_in_the_place_of_a_key_that_there_was_is_said() -> None:
+    assert "trusted_proxies" in refusal(flags={"trust_proxy": True})
 
 
 def test_a_refusal_does_not_repeat_a_token() -> None:

@@ -28,7 +28,7 @@ from tornado.log import access_log
 from tornado.routing import Router
 
 from gantt_tornado.backend import Backend
-from gantt_tornado.web import endpoints, requests
+from gantt_tornado.web import endpoints, proxies, requests
 from gantt_tornado.web.endpoints import Address, Endpoint, Request, Response
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,7 @@ class EndpointDelegate(HTTPMessageDelegate):
         project: str,
         path: tuple[str, ...],
     ) -> None:
+        proxies.see_through(backend.config, request)
         self._router = router
         self._backend = backend
         self._request = request

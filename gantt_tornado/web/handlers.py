@@ -17,7 +17,7 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.errors import GanttError, NotFound
 from gantt_tornado.model.user import User
 from gantt_tornado.project import Project
-from gantt_tornado.web import endpoints, requests
+from gantt_tornado.web import endpoints, proxies, requests
 from gantt_tornado.web.endpoints import Address, Endpoint, Request, Response
 from gantt_tornado.web.requests import JSON, Body
 
@@ -49,6 +49,7 @@ class BoundedHandler(web.RequestHandler):
         return None
 
     async def prepare(self) -> None:
+        proxies.see_through(self.backend.config, self.request)
         self._body = Body(self.request, self.longest_body, self.body_timeout)
         if self._body.is_hopeless and "Expect" in self.request.headers:
             # It waits for an answer before it sends the body.

@@ -23,7 +23,7 @@ from gantt_tornado.model import protocol, text
 from gantt_tornado.model.change import Author
 from gantt_tornado.model.entities import entity_named
 from gantt_tornado.model.user import User
-from gantt_tornado.web import redaction
+from gantt_tornado.web import proxies, redaction
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,6 @@ MOST_DROPPED: Final = 16 << 20
 #: Characters of a host in a log line or a message; a name has at most 253.
 LONGEST_HOST: Final = 300
 _USUAL_PORTS: Final = {"http": 80, "https": 443}
-#: Behind a host's name, or behind the bracket of an IPv6 address.
-_PORT: Final = re.compile(r":\d*$")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
@@ -142,10 +140,12 @@ def check_same_origin(backend: Backend, request: HTTPServerRequest) -> None:
     origin = request.headers.get("Origin")
     if origin is None or is_ours(backend, request, origin):
         return
-    page, here = origin[:LONGEST_HOST], _asked_for(backend, request)[:LONGEST_HOST]
+    page = origin[:LONGEST_HOST]
+    here = proxies.asked_for(backend.config, request)[0][:LONGEST_HOST]
     log.warning(
         "refused: a page of %r has sent %s, which came for the host %r. Where that page is ours, "
-        "its proxy has to pass on the Host with its port; else list it in origins",
+        "its proxy has to pass on the Host with its port, or be one of trusted_proxies; else "
+        "list it in origins",
         page,
         summary(request),
         here,
@@ -162,18 +162,16 @@ def is_ours(backend: Backend, request: HTTPServerRequest, origin: str) -> bool:
     site = request.headers.get("Sec-Fetch-Site", "none")
     if site != "none":
         return site == "same-origin"
-    return _is_same_host(origin, _asked_for(backend, request))
+    host, has_port = proxies.asked_for(backend.config, request)
+    return _is_same_host(origin, host) if has_port else _has_name(origin, host)
 
 
-def _asked_for(backend: Backend, request: HTTPServerRequest) -> str:
-    """The host, mostly with its port, in the URL that the browser requested."""
-    headers = request.headers
-    if not backend.config.trust_proxy or "X-Forwarded-Host" not in headers:
-        return headers.get("Host", "")
-    # Of several proxies the first one received the browser's request.
-    host = headers["X-Forwarded-Host"].partition(",")[0].strip()
-    port = headers.get("X-Forwarded-Port", "").partition(",")[0].strip()
-    return f"{host}:{port}" if port.isdigit() and not _PORT.search(host) else host
+def _has_name(origin: str, host: str) -> bool:
+    """Whether a page is of a host, at whatever port."""
+    try:
+        return bool(host) and urlsplit(origin).hostname == urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
 
 
 def _is_same_host(origin: str, host: str) -> bool:

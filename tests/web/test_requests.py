@@ -155,22 +155,6 @@ def test_what_the_browser_says_of_the_page_counts(backend: Backend) -> None:
     check_same_origin(backend, request(**listed, Sec_Fetch_Site="cross-site"))
 
 
-@pytest.mark.parametrize(
-    "forwarded",
-    [
-        {"X_Forwarded_Host": "plan.example:8888"},
-        {"X_Forwarded_Host": "plan.example:8888, inner.example"},
-        {"X_Forwarded_Host": "plan.example", "X_Forwarded_Port": "8888"},
-    ],
-)
-def test_a_trusted_proxy_tells_the_host_that_was_asked_for(forwarded: dict[str, str]) -> None:
-    sent = request(Origin="http://plan.example:8888", Host="127.0.0.1:9000", **forwarded)
-    trusting = Backend(Config(database="sqlite:///:memory:", trust_proxy=True))
-    check_same_origin(trusting, sent)
-    with pytest.raises(Forbidden):
-        check_same_origin(Backend(Config(database="sqlite:///:memory:")), sent)
-
-
 def test_a_refusal_says_what_came_and_what_was_expected(
     backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
