@@ -32,6 +32,7 @@ class Accounts:
     """
 
     def __init__(self, config: Config) -> None:
+        self._stored: Mapping[str, User] = {}
         self._configured = {token.digest: token.owner for token in config.tokens}
         # By digests, so that the time that a look-up takes tells nothing about a token.
         self._users: Mapping[str, User] = self._configured
@@ -40,7 +41,12 @@ class Accounts:
 
     def replace(self, stored: Mapping[str, User]) -> None:
         """Take over the tokens of the database, by their digests. The configuration's win."""
+        self._stored = stored
         self._users = {**stored, **self._configured}
+
+    def take_over(self, other: Accounts) -> None:
+        """Have those of the database that another one has."""
+        self.replace(other._stored)
 
     def verify(self, token: str) -> User | None:
         """The user that a token stands for, None where it is unknown or has expired."""

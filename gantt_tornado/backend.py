@@ -188,6 +188,13 @@ class Backend:
         """
         return self.sessions.sign_out(user if isinstance(user, str) else user.name)
 
+    def sign_in_anew(self, accounts: Accounts) -> None:
+        """Have other tokens of the configuration and other keys count from now on; the sockets of
+        tokens that do no more are closed."""
+        accounts.take_over(self.accounts)
+        self.accounts = accounts
+        self.sessions.check(accounts.stands)
+
     # Projects.
 
     def project(self, name: str = DEFAULT) -> Project:

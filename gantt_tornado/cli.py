@@ -10,8 +10,10 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from socket import socket
 from typing import Any, Final, NoReturn
@@ -19,10 +21,11 @@ from typing import Any, Final, NoReturn
 from tornado import httpserver, netutil
 
 from gantt_tornado import __version__, database_commands, token_commands
+from gantt_tornado.accounts import Accounts
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import ENVIRONMENT, Config, read_config
 from gantt_tornado.errors import StartError
-from gantt_tornado.web import redaction
+from gantt_tornado.web import logs
 from gantt_tornado.web.app import http_limits, make_app, make_metrics_app
 from gantt_tornado.web.paced_listener import paced_listeners, raise_limit
 
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: The exit status of a server that could not start.
 CANNOT_START: Final = 2
+#: Settings that SIGHUP reads anew.
+RENEWED: Final = frozenset({"tokens", "jwt"})
 #: Connections that may wait while the loop is busy: a company's browsers after a restart.
 BACKLOG: Final = 1024
 
@@ -41,17 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run := flags.pop("run", None):
             return int(run(flags) or 0)
         file = flags.pop("config")
-        config = read_config(file, os.environ, flags)
-        _start_logging(config.log_level)
-        asyncio.run(serve(config))
+        read = partial(read_config, file, os.environ, flags)
+        config = read()
+        try:
+            handler = logs.start(config)
+        except OSError as error:
+            raise StartError(f"cannot write the log {config.log_file}: {error.strerror}") from None
+        asyncio.run(serve(config, read, handler))
     except StartError as error:
         print(f"gantt-tornado: {error}", file=sys.stderr)
         return CANNOT_START
     return 0
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, read: Callable[[], Config], handler: logging.Handler) -> None:
     """Run a server until it is told to stop.
+
+    Args:
+        read: reads the configuration anew.
+        handler: writes the log.
 
     Raises:
         StartError: the port or the database cannot be had.
@@ -73,15 +86,73 @@ async def serve(config: Config) -> None:
     metrics = httpserver.HTTPServer(make_metrics_app(backend), **limits)
     metrics.add_sockets(watched or [])
     port = sockets[0].getsockname()[1]
+    renewal = Renewal(config, read, backend, tls, handler)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, renewal.begin)
     url = f"{'https' if tls else 'http'}://{_host(config.address)}:{port}"
     print(f"gantt-tornado {__version__} serves {url}", flush=True)
     _spare_the_collector()
     await _told_to_end(told, backend, config.drain)
+    loop.remove_signal_handler(signal.SIGHUP)
+    # A terminal that closes sends it too.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     server.stop()
     await backend.close()
     metrics.stop()
     await server.close_all_connections()
     await metrics.close_all_connections()
+
+
+class Renewal:
+    """What SIGHUP does: the log's file is opened anew, tokens and keys of the configuration and the
+    certificate are read anew. Where something is wrong with them, what was there goes on."""
+
+    def __init__(
+        self,
+        config: Config,
+        read: Callable[[], Config],
+        backend: Backend,
+        tls: ssl.SSLContext | None,
+        handler: logging.Handler,
+    ) -> None:
+        self._config = config
+        self._read = read
+        self._backend = backend
+        self._tls = tls
+        self._handler = handler
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Do it, unless it is being done."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        if isinstance(self._handler, WatchedFileHandler):
+            self._handler.reopenIfNeeded()
+        try:
+            loop = asyncio.get_running_loop()
+            config, accounts = await loop.run_in_executor(None, self._reread)
+            if self._tls is not None:
+                # One that is no good must not be half in use.
+                _tls(self._config)
+                load_certificate(self._tls, self._config)
+        except Exception as error:
+            log.error("SIGHUP: nothing is read anew: %s", error)
+            return
+        self._backend.sign_in_anew(accounts)
+        log.warning("SIGHUP: tokens, keys and certificates are read anew%s", self._rest(config))
+
+    def _reread(self) -> tuple[Config, Accounts]:
+        config = self._read()
+        return config, Accounts(config)
+
+    def _rest(self, config: Config) -> str:
+        """Says which other settings have changed, which take a restart."""
+        now = config.model_dump(exclude=set(RENEWED))
+        before = self._config.model_dump(exclude=set(RENEWED))
+        changed = sorted(name for name in now if now[name] != before[name])
+        return f"; these take a restart: {', '.join(changed)}" if changed else ""
 
 
 def _tls(config: Config) -> ssl.SSLContext:
@@ -124,6 +195,8 @@ def _signals() -> asyncio.Queue[None]:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, told.put_nowait, None)
+    # Until there is something to be read anew: by itself it would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return told
 
 
@@ -185,14 +258,6 @@ def _parser() -> argparse.ArgumentParser:
     token_commands.add(commands)
     database_commands.add(commands)
     return parser
-
-
-def _start_logging(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for name in redaction.LOGGERS:
-        logging.getLogger(name).addFilter(redaction.Redaction())
 
 
 def _host(address: str) -> str:

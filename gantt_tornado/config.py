@@ -133,6 +133,8 @@ class Config(BaseModel):
     database: str = "sqlite:///gantt.db"
     demo: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    log_file: str = ""
 
     date_format: Literal["%Y-%m-%d %H:%M", "%d-%m-%Y %H:%M", "iso"] = "%Y-%m-%d %H:%M"
     duration_unit: Literal["minute", "hour", "day", "week"] = "day"

@@ -151,3 +151,11 @@ def test_without_a_key_no_signed_token_is_accepted() -> None:
 def test_what_checks_signatures_is_loaded_only_where_it_is_used() -> None:
     code = "import sys, gantt_tornado.cli; sys.exit(bool({'jwt', 'cryptography'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_another_configuration_goes_on_with_the_tokens_of_the_database() -> None:
+    before, after = accounts(Token(token="abc", user="ann")), accounts()
+    before.replace({digest("stored"): User("bob", Role.viewer)})
+    after.take_over(before)
+    assert after.verify("stored") == User("bob", Role.viewer)
+    assert after.verify("abc") is None

@@ -178,6 +178,86 @@ SECRET = "very-secret-token"
 SECRETS = f'[{{"token": "{SECRET}", "user": "Eve"}}]'
 
 
+class TestRenewal:
+    """What SIGHUP does."""
+
+    @pytest.fixture
+    def server(self, serve, tmp_path):
+        (tmp_path / "c.toml").write_text(self.settings("old-token"))
+        return serve("--port=0", "--config=c.toml")
+
+    def settings(self, token, more=""):
+        known = f'[[tokens]]\ntoken = "{token}"\nuser = "Eve"\n'
+        return f'log_file = "the.log"\nanonymous = ""\n{more}\n{known}'
+
+    def renew(self, server, tmp_path, says="SIGHUP"):
+        log = tmp_path / "the.log"
+        server.process.send_signal(signal.SIGHUP)
+        for _ in range(200):
+            if log.exists() and says in log.read_text():
+                return log.read_text()
+            time.sleep(0.05)
+        raise AssertionError(log.read_text())
+
+    def status(self, server, token):
+        with server.connect() as connection:
+            connection.request("GET", "/data", headers={"Remote-Token": token})
+            return connection.getresponse().status
+
+    @pytest.mark.gen_test(timeout=30)
+    async def test_tokens_are_read_anew_and_sockets_of_those_that_are_gone_closed(
+        self, server, tmp_path, io_loop
+    ):
+        url = f"ws://127.0.0.1:{server.port}/api/v1?token=old-token&ws=1"
+        connection = await websocket_connect(url)
+        await connection.read_message()
+        (tmp_path / "c.toml").write_text(self.settings("new-token", 'log_level = "error"'))
+        said = await io_loop.run_in_executor(None, self.renew, server, tmp_path)
+        assert "read anew; these take a restart: log_level" in said
+        assert await connection.read_message() is None and connection.close_code == 1008
+        assert [self.status(server, token) for token in ("old-token", "new-token")] == [403, 200]
+        assert "-token" not in said
+
+    def test_what_is_wrong_with_them_changes_nothing(self, server, tmp_path):
+        (tmp_path / "c.toml").write_text(self.settings("new-token", "max_body = 0"))
+        assert "nothing is read anew: bad configuration: max_body" in self.renew(server, tmp_path)
+        assert self.status(server, "old-token") == 200
+        (tmp_path / "c.toml").unlink()
+        self.renew(server, tmp_path, "cannot read the configuration")
+        assert self.status(server, "old-token") == 200
+        assert server.end() == (0, "")
+
+    def test_the_log_goes_on_in_a_new_file(self, server, tmp_path):
+        os.replace(tmp_path / "the.log", tmp_path / "the.log.1")
+        self.renew(server, tmp_path)
+        before = (tmp_path / "the.log.1").read_text()
+        self.status(server, "old-token")
+        # The line comes behind the answer.
+        server.end()
+        assert "GET /data" in (tmp_path / "the.log").read_text()
+        assert (tmp_path / "the.log.1").read_text() == before
+
+    def test_a_log_that_cannot_be_written_stops_the_start(self, refused):
+        assert "cannot write the log nowhere/the.log: No such file" in refused(
+            "--port=0", GANTT_LOG_FILE="nowhere/the.log"
+        )
+
+    def test_it_may_be_json(self, serve):
+        server = serve("--port=0", GANTT_LOG_FORMAT="json")
+        server.request("GET", "/data")
+        _, errors = server.end()
+        lines = [json.loads(line) for line in errors.splitlines()]
+        assert [line["url"] for line in lines if "url" in line] == ["/data"]
+
+    def test_a_flood_is_not_written(self, serve):
+        server = serve("--port=0")
+        with server.connect() as connection:
+            for _ in range(300):
+                server.request_on(connection, "GET", "/data/a/b/c")
+        _, errors = server.end()
+        assert 50 <= errors.count("404 GET /data/a/b/c") < 200
+
+
 class TestEnding:
     @pytest.mark.gen_test(timeout=20)
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

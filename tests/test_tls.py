@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -126,6 +127,25 @@ def test_plain_http_is_not_answered(start):
         except ConnectionResetError:
             answer = b""
         assert b"HTTP" not in answer
+
+
+def test_sighup_reads_the_certificate_anew(start, tmp_path):
+    process, port = start()
+    assert served_number(port) == 1
+    certificate(tmp_path, number=2)
+    process.send_signal(signal.SIGHUP)
+    await_number(port, 2)
+    # One that is no good is not taken.
+    (tmp_path / "cert.pem").write_text("a letter")
+    process.send_signal(signal.SIGHUP)
+    while "nothing is read anew" not in (tmp_path / "errors").read_text():
+        time.sleep(0.05)
+    assert served_number(port) == 2
+
+
+def await_number(port, number):
+    while served_number(port) != number:
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("broken", ["none", "no key", "another key", "passphrase", "no PEM"])

@@ -17,7 +17,7 @@ from gantt_tornado.model import marks
 from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import ENTITIES, Entity
 from gantt_tornado.model.project_info import ProjectInfo
-from gantt_tornado.store.database import Compile, Database
+from gantt_tornado.store.database import Compile, Database, Statement
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.projects import Projects
 from gantt_tornado.store.tables import Setting
@@ -28,7 +28,7 @@ VERSION: Final = 1
 _LARGEST_ID: Final = 1 << 62
 
 
-def _html(compile: Compile) -> str:
+def _html(compile: Compile) -> Statement:
     return compile(Setting.select(Setting.value).where(Setting.name == "html"))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gantt_tornado.model.entities import DEFAULT_PROJECT
-from gantt_tornado.store.database import Compile, Connection, param
+from gantt_tornado.store.database import Compile, Connection, Statement, param
 from gantt_tornado.store.tables import Project
 
 
-def _same(compile: Compile) -> str:
+def _same(compile: Compile) -> Statement:
     same = Project.update({Project.history: Project.history})
     return compile(same.where(Project.id == param("project")))
 

@@ -8,7 +8,6 @@ application's own ``authenticate``) are left to :mod:`gantt_tornado.web.handlers
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from http.client import responses
@@ -24,14 +23,12 @@ from tornado.httputil import (
     format_timestamp,
 )
 from tornado.iostream import StreamClosedError
-from tornado.log import access_log
 from tornado.routing import Router
 
 from gantt_tornado.backend import Backend
+from gantt_tornado.model.user import User
 from gantt_tornado.web import endpoints, proxies, requests
 from gantt_tornado.web.endpoints import Address, Endpoint, Request, Response
-
-log = logging.getLogger(__name__)
 
 SERVER: Final = f"TornadoServer/{tornado.version}"
 
@@ -119,6 +116,7 @@ class EndpointDelegate(HTTPMessageDelegate):
         self._body = requests.Body(request, self._longest_body, backend.config.body_timeout)
         self._is_endless = False
         self._running = False
+        self._user: User | None = None
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> None:
         self._request.headers = headers
@@ -146,9 +144,10 @@ class EndpointDelegate(HTTPMessageDelegate):
         finally:
             self._router.done()
         seconds = time.perf_counter() - began
-        endpoints.finished(self._backend, self._endpoint, response.status, seconds)
-        if access_log.isEnabledFor(logging.INFO):
-            self._log(response.status)
+        endpoints.finished(
+            *(self._backend, self._request, self._endpoint, response.status, seconds),
+            *(self._user, self._project),
+        )
 
     async def _response(self) -> Response:
         backend, http, endpoint = self._backend, self._request, self._endpoint
@@ -157,6 +156,7 @@ class EndpointDelegate(HTTPMessageDelegate):
                 raise requests.too_large(self._longest_body)
             endpoints.check_origin(endpoint, backend, http)
             user = endpoints.user_by_token(endpoint, backend, http)
+            self._user = user
             endpoints.check_role(endpoint, user, self._project, self._path)
             project = backend.find(self._project)
         except Exception as error:
@@ -201,11 +201,3 @@ class EndpointDelegate(HTTPMessageDelegate):
         if response.has_body:
             headers["Content-Length"] = str(size)
         return headers
-
-    def _log(self, status: int) -> None:
-        """The line of Tornado's access log."""
-        level = logging.INFO if status < 400 else logging.WARNING
-        if status >= 500:
-            level = logging.ERROR
-        duration = 1000 * self._request.request_time()
-        access_log.log(level, "%d %s %.2fms", status, requests.summary(self._request), duration)

@@ -25,6 +25,7 @@ import orjson
 from tornado import web
 from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
+from tornado.log import access_log
 
 from gantt_tornado.backend import Backend
 from gantt_tornado.counts import OTHER
@@ -39,7 +40,7 @@ from gantt_tornado.model.entities import Entity, entity_named, is_word
 from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
 from gantt_tornado.model.user import EVERY_PROJECT, Role, User
 from gantt_tornado.project import Project
-from gantt_tornado.web import metrics, redaction, requests
+from gantt_tornado.web import logs, metrics, redaction, requests
 from gantt_tornado.web.requests import JSON, Body
 
 log = logging.getLogger(__name__)
@@ -170,7 +171,7 @@ class Endpoint:
     is_open: bool = False
     takes_bearer: bool = False
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What it is counted as."""
         return f"{self.verb} {self.path}"
@@ -254,9 +255,22 @@ async def respond(endpoint: Endpoint, request: Request, http: HTTPServerRequest)
         return error_response(http, error, is_remote=endpoint.is_remote)
 
 
-def finished(backend: Backend, endpoint: Endpoint | None, status: int, seconds: float) -> None:
-    """Count a request that has been answered; ``endpoint`` is None where it is of none."""
+def finished(
+    backend: Backend,
+    http: HTTPServerRequest,
+    endpoint: Endpoint | None,
+    status: int,
+    seconds: float,
+    user: User | None,
+    project: str,
+) -> None:
+    """Count a request that has been answered, and log it; ``endpoint`` is None where it is of
+    none."""
     backend.counts.request(OTHER if endpoint is None else endpoint.name, status, seconds)
+    if access_log.isEnabledFor(logging.INFO) or status >= 400:
+        of_server = endpoint is not None and endpoint.of_server
+        name = user.name if user else ""
+        logs.log_request(http, status, seconds, name, "" if of_server else project)
 
 
 def check_origin(endpoint: Endpoint, backend: Backend, http: HTTPServerRequest) -> None:
@@ -319,7 +333,7 @@ def error_response(
         status = error.status
     else:
         status = error.status_code if isinstance(error, web.HTTPError) else 500
-    body = orjson.dumps(error_body(status, error, is_remote=is_remote))
+    body = orjson.dumps(error_body(http, status, error, is_remote=is_remote))
     return Response((body,), status, _JSON_HEADERS + error_headers(error))
 
 
@@ -330,13 +344,17 @@ def error_headers(error: BaseException | None) -> Headers:
 
 
 def error_body(
-    status: int, error: BaseException | None, *, is_remote: bool = False
+    http: HTTPServerRequest,
+    status: int,
+    error: BaseException | None,
+    *,
+    is_remote: bool = False,
 ) -> dict[str, Any]:
-    """The body of an error response."""
+    """The body of an error response, with the id of the request."""
     if is_remote and status == 403:
         # The client compares this body character by character.
         return {"error": "Forbidden"}
-    return requests.error_body(status, error)
+    return requests.error_body(status, error) | {"request": logs.request_id(http)}
 
 
 def log_error(http: HTTPServerRequest, error: BaseException | None) -> None:

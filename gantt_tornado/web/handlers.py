@@ -32,6 +32,7 @@ class BoundedHandler(web.RequestHandler):
     """
 
     backend: Backend
+    user: User | None = None
 
     _body: Body | None = None
 
@@ -47,6 +48,11 @@ class BoundedHandler(web.RequestHandler):
     def endpoint(self) -> Endpoint | None:
         """The endpoint that is asked for, None where it is none of the table."""
         return None
+
+    @property
+    def logged_project(self) -> str:
+        """The project that is asked for, "" where it is none."""
+        return ""
 
     async def prepare(self) -> None:
         proxies.see_through(self.backend.config, self.request)
@@ -68,7 +74,15 @@ class BoundedHandler(web.RequestHandler):
 
     def on_finish(self) -> None:
         seconds = time.perf_counter() - self._began
-        endpoints.finished(self.backend, self.endpoint, self.get_status(), seconds)
+        endpoints.finished(
+            *(self.backend, self.request, self.endpoint, self.get_status(), seconds),
+            *(self.user, self.logged_project),
+        )
+
+    def _log(self) -> None:
+        # Tornado's own line, beside ours, only where an application wants to write it itself.
+        if "log_function" in self.settings:
+            super()._log()
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
@@ -86,7 +100,6 @@ class EndpointHandler(BoundedHandler):
     """The endpoints of one address."""
 
     address: Address
-    user: User | None
 
     def initialize(self, backend: Backend, address: Address) -> None:
         self.backend = backend
@@ -97,6 +110,11 @@ class EndpointHandler(BoundedHandler):
         self._refusal: Response | None = None
         # Tornado called it before the backend, and with it the listed origins, was known.
         self.set_default_headers()
+
+    @property
+    def logged_project(self) -> str:
+        # A request may be refused before its path is read, and another has nothing to be read.
+        return self.project_name if getattr(self, "path_args", None) else ""
 
     @property
     def project_name(self) -> str:
@@ -219,7 +237,7 @@ class EndpointHandler(BoundedHandler):
         for name, value in endpoints.error_headers(error):
             self.set_header(name, value)
         self.set_header("Content-Type", JSON)
-        body = endpoints.error_body(status_code, error, is_remote=self._is_remote)
+        body = endpoints.error_body(self.request, status_code, error, is_remote=self._is_remote)
         self.finish(orjson.dumps(body))
 
     def _error_response(self, error: GanttError) -> Response:

@@ -23,7 +23,7 @@ from gantt_tornado.model import protocol, text
 from gantt_tornado.model.change import Author
 from gantt_tornado.model.entities import entity_named
 from gantt_tornado.model.user import User
-from gantt_tornado.web import proxies, redaction
+from gantt_tornado.web import logs, proxies, redaction
 
 log = logging.getLogger(__name__)
 
@@ -251,11 +251,15 @@ def author(headers: Mapping[str, str], user: User | None) -> Author:
 
 def headers(backend: Backend | None, request: HTTPServerRequest) -> dict[str, str]:
     """The headers of every response. Pages of listed origins may read it."""
-    common = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+    common = {
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-cache",
+        logs.HEADER: logs.request_id(request),
+    }
     origin = request.headers.get("Origin")
     if origin and backend and origin in backend.config.origins:
         common |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-        common["Access-Control-Expose-Headers"] = "ETag, Retry-After"
+        common["Access-Control-Expose-Headers"] = f"ETag, Retry-After, {logs.HEADER}"
     return common
 
 

@@ -870,7 +870,7 @@ class TestOrigins:
     async def test_a_listed_page_may_read_when_to_try_again(self, gantt):
         answer = await gantt.having(Origin="https://intranet.example").get()
         exposed = answer.headers["Access-Control-Expose-Headers"]
-        assert set(re.split(", ", exposed)) == {"ETag", "Retry-After"}
+        assert set(re.split(", ", exposed)) == {"ETag", "Retry-After", "X-Request-Id"}
 
     async def test_a_page_of_another_host_is_not_invited(self, gantt):
         asking = gantt.having(Origin="https://evil.example")

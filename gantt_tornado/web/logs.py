@@ -1,0 +1,156 @@
+"""The log: one line a request, as text or as JSON, and an end to what one client can have written.
+
+Each request has an id, from ``X-Request-Id`` or a new one; its response has it in the same header,
+and where it failed in its body too, so that what a person reads leads to the line.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from typing import Any, Final
+
+import orjson
+from tornado.httputil import HTTPServerRequest
+from tornado.log import access_log
+
+from gantt_tornado.config import Config
+from gantt_tornado.web import redaction
+
+#: The header of a request's id, both ways.
+HEADER: Final = "X-Request-Id"
+#: What an id of a client's may look like; another is replaced.
+_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+#: Where a request keeps its id, and a record of the log what it is about.
+_ATTRIBUTE: Final = "gantt_request_id"
+_ABOUT: Final = "about"
+_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+#: Lines of one kind about one client that are written at once, and each second from then on.
+BURST: Final = 50
+A_SECOND: Final = 5
+#: Kinds and clients that are remembered.
+MOST_KINDS: Final = 1000
+
+
+def request_id(request: HTTPServerRequest) -> str:
+    """The id of a request: the client's own where it has a good one, else one that is made now."""
+    known: str | None = getattr(request, _ATTRIBUTE, None)
+    if known is None:
+        given = request.headers.get(HEADER)
+        known = given if given and _ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
+        setattr(request, _ATTRIBUTE, known)
+    return known
+
+
+def log_request(
+    request: HTTPServerRequest, status: int, seconds: float, user: str, project: str
+) -> None:
+    """Write the line of a request that has been answered."""
+    level = logging.INFO if status < 400 else logging.WARNING
+    if status >= 500:
+        level = logging.ERROR
+    if not access_log.isEnabledFor(level):
+        return
+    about = {
+        "request": request_id(request),
+        "status": status,
+        "method": redaction.cut(request.method or ""),
+        "url": redaction.url(request.uri or ""),
+        "client": request.remote_ip or "",
+        "ms": round(1000 * seconds, 2),
+        "user": redaction.cut(user),
+        "project": redaction.cut(project),
+    }
+    access_log.log(level, "%s", _line(about), extra={_ABOUT: about})
+
+
+def _line(about: dict[str, Any]) -> str:
+    """``200 PUT /data/task/7 (127.0.0.1) 1.45ms user="Eve" project="default" request=3fa9c1-7``."""
+    # As JSON, so that no name can break the line or look like another field.
+    user, project = (orjson.dumps(about[name]).decode() for name in ("user", "project"))
+    return (
+        f"{about['status']} {about['method']} {about['url']} ({about['client']}) "
+        f"{about['ms']:.2f}ms user={user} project={project} request={about['request']}"
+    )
+
+
+class JsonLines(logging.Formatter):
+    """Each record as one line of JSON: ``time``, ``level``, ``logger``, ``message``, and of a
+    request what its line has."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        shown: dict[str, Any] = {
+            "time": at,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, _ABOUT, {}),
+        }
+        if record.exc_info:
+            shown["exception"] = self.formatException(record.exc_info)
+        # What cannot be encoded must not cost the line.
+        return orjson.dumps(_encodable(shown)).decode()
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _encodable(each) for name, each in value.items()}
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
+
+
+class Bounded(logging.Filter):
+    """Ends what one client, or one place in the code, can have written: after some lines at once
+    only a few a second, the next of which says how many were left out.
+
+    Args:
+        now: seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        # What it is about → lines that may be written, since when, and those left out.
+        self._kinds: OrderedDict[tuple[str, int, str], tuple[float, float, int]] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        about: dict[str, Any] = getattr(record, _ABOUT, {})
+        kind = (record.name, record.lineno, str(about.get("client", "")))
+        now = self._now()
+        left, since, omitted = self._kinds.pop(kind, (BURST, now, 0))
+        left = min(BURST, left + (now - since) * A_SECOND)
+        is_written = left >= 1
+        if len(self._kinds) >= MOST_KINDS:
+            self._kinds.popitem(last=False)
+        self._kinds[kind] = (left - 1, now, 0) if is_written else (left, now, omitted + 1)
+        if is_written and omitted:
+            record.msg, record.args = f"{record.getMessage()} ({omitted} more like it)", None
+        return is_written
+
+
+def start(config: Config) -> logging.Handler:
+    """Have all that is logged written as the configuration says. Returns what writes it, which
+    opens its file anew where that has been moved.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    handler: logging.Handler = logging.StreamHandler()
+    if config.log_file:
+        handler = WatchedFileHandler(config.log_file, encoding="utf-8", errors="backslashreplace")
+    as_json = config.log_format == "json"
+    handler.setFormatter(JsonLines() if as_json else logging.Formatter(_FORMAT))
+    handler.addFilter(Bounded())
+    logging.basicConfig(level=config.log_level.upper(), handlers=[handler])
+    for name in redaction.LOGGERS:
+        logging.getLogger(name).addFilter(redaction.Redaction())
+    return handler
