@@ -34,6 +34,7 @@ from gantt_tornado import (
     StartError,
     Token,
     TooLarge,
+    TooMany,
     Unavailable,
     User,
     WriteResult,
@@ -100,7 +101,7 @@ async def tidy(plan: Project, id: int) -> str:
         return f"somebody was there before: {error.message}"
     except (BadRequest, TooLarge, Forbidden) as error:
         return f"the office has asked for nonsense: {error.status} {error.code}"
-    except Unavailable as error:
+    except (Unavailable, TooMany) as error:
         return f"again in {error.retry_after} s: {error.message}"
 
 

@@ -15,6 +15,7 @@ from gantt_tornado.errors import (
     Stale,
     StartError,
     TooLarge,
+    TooMany,
     Unavailable,
 )
 from gantt_tornado.model.change import Author, BatchRow, Change, WriteResult
@@ -42,6 +43,7 @@ __all__ = [
     "StartError",
     "Token",
     "TooLarge",
+    "TooMany",
     "Unavailable",
     "User",
     "WriteResult",

@@ -22,6 +22,7 @@ from gantt_tornado.errors import (
     StartError,
     Unavailable,
 )
+from gantt_tornado.limits import Limits
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.live.sessions import Sessions
 from gantt_tornado.live.touches import TOGETHER
@@ -91,6 +92,8 @@ class Backend:
         self.authenticate = authenticate
         self.accounts = Accounts(self.config)
         self.sessions = Sessions()
+        #: What one person, and one address, may do.
+        self.limits = Limits(self.config)
         #: What has been done since the start.
         self.counts = Counts()
         self._tokens = TokenReader(self.config.database)

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -31,6 +32,8 @@ ENVIRONMENT: Final = "GANTT_"
 #: somebody who tries it out shall see something.
 COMMAND: Final[Mapping[str, Any]] = {"demo": True}
 
+#: What reaches this machine from itself.
+_LOOPBACK: Final = ("127.0.0.0/8", "::1")
 #: Settings that are JSON in the environment.
 _JSON: Final = ("tokens", "origins", "jwt", "trusted_proxies")
 
@@ -162,6 +165,13 @@ class Config(BaseModel):
     idle_timeout: float = Field(default=75, gt=0)
     body_timeout: float = Field(default=60, gt=0)
 
+    writes_a_second: float = Field(default=0, ge=0)
+    calls_a_second: float = Field(default=0, ge=0)
+    projects_a_minute: float = Field(default=0, ge=0)
+    sockets_a_person: int = Field(default=0, ge=0)
+    address_times: float = Field(default=20, ge=0)
+    max_items: int = Field(default=0, ge=0)
+
     project_idle: float = Field(default=300, ge=10)
 
     journal_days: float = Field(default=30, gt=0)
@@ -185,6 +195,11 @@ class Config(BaseModel):
         return self
 
     @property
+    def unlimited(self) -> tuple[str, ...]:
+        """Addresses from which many people come: this machine's own, and the proxies'."""
+        return (*_LOOPBACK, *self.trusted_proxies)
+
+    @property
     def calendar(self) -> Calendar:
         return Calendar(self.date_format, self.timezone, self.duration_unit)
 
@@ -201,6 +216,20 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+# Each request asks for its own address.
+@lru_cache(maxsize=1024)
+def trusts(networks: tuple[str, ...], address: str) -> bool:
+    """Whether an address is one of some addresses and networks."""
+    try:
+        peer = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
+        # On a socket that listens on both.
+        peer = peer.ipv4_mapped
+    return any(peer in ipaddress.ip_network(each, strict=False) for each in networks)
 
 
 def read_config(

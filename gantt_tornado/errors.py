@@ -73,6 +73,13 @@ class TooLarge(GanttError):
     code = "too-large"
 
 
+class TooMany(GanttError):
+    """Somebody asks more often, or for more, than one person may."""
+
+    status = 429
+    code = "too-many"
+
+
 class Unavailable(GanttError):
     """The store cannot take the write now: full disk, locked file, shutdown."""
 

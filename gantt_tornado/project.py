@@ -125,6 +125,7 @@ class Project:
         self._calendar = config.calendar
         self._markup = config.html == "clean"
         self._max_rows = config.max_rows_a_write
+        self._max_items = config.max_items
         # Limits of the journal: milliseconds, and changes.
         self._longest = int(config.journal_days * 24 * 60 * 60 * 1000)
         self._most_changes = config.journal_changes
@@ -261,6 +262,7 @@ class Project:
         """
         kind = entity_named(entity)
         async with self:
+            self._check_room(1)
             with self._inserts.request(author.client_id, NEW, adds=True):
                 edit = await self._read(kind, fields)
                 return await self._write(
@@ -402,10 +404,19 @@ class Project:
                 results = [self._carry_out(kind, write, author, saved) for write in writes]
             return _Batch(kind, author, writes, results)
 
-        adds = any(write.action == "inserted" for write in writes)
+        added = sum(write.action == "inserted" for write in writes)
         async with self:
-            with self._inserts.request(author.client_id, adds=adds):
+            self._check_room(added)
+            with self._inserts.request(author.client_id, adds=bool(added)):
                 return (await self._write(run)).results
+
+    def _check_room(self, added: int) -> None:
+        """Raises:
+        TooLarge: with so many more items the plan would have more than ``max_items``.
+        """
+        most = self._max_items
+        if most and added and len(self.plan) + added > most:
+            raise TooLarge(f"A plan may have {most} items, and this one would have more.")
 
     def _note_all(self, batch: _Batch) -> Iterator[None]:
         for write, result in zip(batch.writes, batch.results, strict=True):

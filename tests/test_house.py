@@ -21,7 +21,7 @@ LAYERS = (
     {"model"},
     {"config"},
     {"json_web_tokens"},
-    {"accounts", "store", "live"},
+    {"accounts", "limits", "store", "live"},
     {"project", "readiness"},
     {"backend"},
     {"web"},

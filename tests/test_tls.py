@@ -135,8 +135,10 @@ def test_sighup_reads_the_certificate_anew(start, tmp_path):
     certificate(tmp_path, number=2)
     process.send_signal(signal.SIGHUP)
     await_number(port, 2)
-    # One that is no good is not taken.
-    (tmp_path / "cert.pem").write_text("a letter")
+    # One that is no good is not taken, not even in part.
+    key = (tmp_path / "key.pem").read_bytes()
+    certificate(tmp_path, number=3)
+    (tmp_path / "key.pem").write_bytes(key)
     process.send_signal(signal.SIGHUP)
     while "nothing is read anew" not in (tmp_path / "errors").read_text():
         time.sleep(0.05)

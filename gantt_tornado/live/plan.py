@@ -444,6 +444,13 @@ class Plan:
 
     # Reading.
 
+    def __len__(self) -> int:
+        """How many items there are."""
+        return sum(map(len, self._sequences.values()))
+
+    def __bool__(self) -> bool:
+        return True
+
     def load(self, assignments: bool = True) -> list[bytes]:
         """The answer to ``GET /data`` in chunks, tasks as they are drawn.
 

@@ -70,6 +70,7 @@ class Request(NamedTuple):
         user: who makes it.
         query: the arguments of the URL, undecoded, see :meth:`argument`.
         path: the parameters of the endpoint's path, in their order.
+        address: where it comes from.
         read_body: returns the whole body; raises TooLarge.
     """
 
@@ -81,6 +82,7 @@ class Request(NamedTuple):
     query: Mapping[str, list[bytes]]
     path: tuple[str, ...]
     read_body: Callable[[], bytes]
+    address: str = ""
 
     @classmethod
     def of(
@@ -94,7 +96,8 @@ class Request(NamedTuple):
     ) -> Request:
         """The request of a user who may make it."""
         query = http.query_arguments
-        return cls(backend, project, user, http.headers, http.uri or "", query, path, body.read)
+        found = (backend, project, user, http.headers, http.uri or "", query, path, body.read)
+        return cls(*found, http.remote_ip or "")
 
     @property
     def author(self) -> Author:
@@ -177,6 +180,10 @@ class Endpoint:
         return f"{self.verb} {self.path}"
 
     @cached_property
+    def writes(self) -> bool:
+        return self.role >= Role.editor and self.verb not in ("GET", "HEAD")
+
+    @cached_property
     def parameters(self) -> int:
         return self.path.count("{")
 
@@ -247,12 +254,30 @@ _PARAMETERS: Final = {
 async def respond(endpoint: Endpoint, request: Request, http: HTTPServerRequest) -> Response:
     """Run an endpoint. An error becomes a response too."""
     try:
+        await _limit(endpoint, request, http)
         if endpoint.of_server:
             return await endpoint.run(request)
         async with request.project:
             return await endpoint.run(request)
     except Exception as error:
         return error_response(http, error, is_remote=endpoint.is_remote)
+
+
+async def _limit(endpoint: Endpoint, request: Request, http: HTTPServerRequest) -> None:
+    """See that nobody does more than one person may, and have what comes too fast wait.
+
+    Raises:
+        TooMany: it is too much.
+    """
+    limits = request.backend.limits
+    opens = not endpoint.of_server and not request.project.is_open
+    if not opens and not endpoint.writes:
+        return
+    keys = limits.keys(request.user, http.remote_ip or "")
+    if opens:
+        limits.open_project(keys)
+    if endpoint.writes and (delay := limits.write(keys)):
+        await asyncio.sleep(delay)
 
 
 def finished(
@@ -648,6 +673,9 @@ async def call(request: Request) -> Response:
     if len(calls) > MOST_ANSWERED:
         raise BadRequest(f"There are more than {MOST_ANSWERED} calls in it.")
     assert request.user is not None
+    limits = request.backend.limits
+    if delay := limits.call(limits.keys(request.user, request.address), len(calls)):
+        await asyncio.sleep(delay)
     return Response((orjson.dumps(await request.project.services.call(calls, request.user)),))
 
 

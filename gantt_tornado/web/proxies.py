@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from functools import lru_cache
 from typing import Final
 
 from tornado.httputil import HTTPServerRequest
 
-from gantt_tornado.config import Config
+from gantt_tornado.config import Config, trusts
 
 #: Behind a host's name, or behind the bracket of an IPv6 address.
 _PORT: Final = re.compile(r":\d*$")
@@ -26,7 +25,7 @@ def see_through(config: Config, request: HTTPServerRequest) -> None:
 
 def is_trusted(config: Config, request: HTTPServerRequest) -> bool:
     """Whether a request comes from one of the trusted proxies."""
-    return _trusts(config.trusted_proxies, _peer(request))
+    return trusts(config.trusted_proxies, _peer(request))
 
 
 def asked_for(config: Config, request: HTTPServerRequest) -> tuple[str, bool]:
@@ -62,7 +61,7 @@ def _client(config: Config, request: HTTPServerRequest) -> str:
         if not _is_address(address):
             break
         client = address
-        if not _trusts(config.trusted_proxies, address):
+        if not trusts(config.trusted_proxies, address):
             break
     return client
 
@@ -77,16 +76,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-# Each request asks for its own peer.
-@lru_cache(maxsize=1024)
-def _trusts(trusted: tuple[str, ...], address: str) -> bool:
-    try:
-        peer = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
-        # On a socket that listens on both.
-        peer = peer.ipv4_mapped
-    return any(peer in ipaddress.ip_network(each, strict=False) for each in trusted)

@@ -16,7 +16,8 @@ from typing import Any, Final
 from tornado import web, websocket
 
 from gantt_tornado.backend import Backend
-from gantt_tornado.errors import Forbidden
+from gantt_tornado.errors import Forbidden, TooMany
+from gantt_tornado.limits import Keys
 from gantt_tornado.live.hub import Send
 from gantt_tornado.live.positions import page_url
 from gantt_tornado.live.services import MOST_ANSWERED, refused
@@ -58,6 +59,8 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         self._calls: set[asyncio.Task[None]] = set()
         self._is_disconnected = False
         self._writer: SocketWriter | None = None
+        # As whom it is counted, once it is.
+        self._counted: Keys = ()
 
     # Opening.
 
@@ -88,6 +91,8 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         if not self._may_listen:
             await websocket.WebSocketHandler.get(self)
             return
+        if not self._project.is_open:
+            self.backend.limits.open_project(self._keys)
         # As long as the socket is open.
         async with self._project:
             await websocket.WebSocketHandler.get(self)
@@ -121,6 +126,11 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         if self._ended or not self._may_listen:
             self.close(protocol.POLICY, "Unauthorized")
             return
+        keys = self._keys
+        if not self.backend.limits.open_socket(keys):
+            self.close(protocol.TRY_AGAIN_LATER, "Too many sockets")
+            return
+        self._counted = keys
         assert self.ws_connection is not None and self.ws_connection.stream is not None
         stream, limit = self.ws_connection.stream, self.backend.config.max_unsent
         if stream.closed():
@@ -185,10 +195,20 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     async def _carry_out(self, calls: list[Any]) -> None:
         assert self.user is not None
+        try:
+            if delay := self.backend.limits.call(self._keys, len(calls)):
+                await asyncio.sleep(delay)
+        except TooMany as error:
+            self._answer(refused(calls, error.message))
+            return
         self._answer(await self._project.services.call(calls, self.user))
 
     def _answer(self, results: list[dict[str, Any]]) -> None:
         self.send(protocol.websocket_frame(protocol.result(results)))
+
+    @property
+    def _keys(self) -> Keys:
+        return self.backend.limits.keys(self.user, self.request.remote_ip or "")
 
     @property
     def _page(self) -> str:
@@ -249,6 +269,8 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
 
     def on_close(self) -> None:
         self._end()
+        self.backend.limits.close_socket(self._counted)
+        self._counted = ()
         if self._writer is not None:
             self._project.disconnected(self)
 
