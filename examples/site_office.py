@@ -131,7 +131,8 @@ def serve(plan: Project) -> None:
     """What the page calls as ``remote.api.office.…`` and reads as ``remote.data.site``."""
 
     def summary(user: User) -> dict[str, Any]:
-        return {"for": user.name, "tasks": len(plan.load()["tasks"])}
+        people = plan.presence.shown_to(user)["count"]
+        return {"for": user.name, "tasks": len(plan.load()["tasks"]), "people": people}
 
     async def history(_user: User, item: int) -> list[str]:
         changes = await plan.history(item=item, limit=10)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 from gantt_tornado.accounts import Accounts
+from gantt_tornado.built_in_calls import add_built_in_calls
 from gantt_tornado.config import Config
 from gantt_tornado.counts import Counts, State
 from gantt_tornado.errors import (
@@ -24,12 +25,14 @@ from gantt_tornado.errors import (
 )
 from gantt_tornado.limits import Limits
 from gantt_tornado.live.plan import Plan
+from gantt_tornado.live.presence import Presence
 from gantt_tornado.live.sessions import Sessions
 from gantt_tornado.live.touches import TOGETHER
 from gantt_tornado.model import protocol
 from gantt_tornado.model.entities import (
     Entity,
 )
+from gantt_tornado.model.history import history_page, page_size
 from gantt_tornado.model.marks import Position
 from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
 from gantt_tornado.model.user import Role, User, anonymous_user
@@ -39,11 +42,14 @@ from gantt_tornado.store.continuity import Continuity
 from gantt_tornado.store.database import Connection, Database
 from gantt_tornado.store.demo import plant
 from gantt_tornado.store.items import Damaged, Store
+from gantt_tornado.store.journal import Missed, missed
 from gantt_tornado.store.projects import Copy, Projects
 from gantt_tornado.store.text_conversion import convert
 from gantt_tornado.store.tokens import TokenReader
 from gantt_tornado.store.trial import try_to_write
+from gantt_tornado.store.webhook_positions import WebhookPositions
 from gantt_tornado.store.writer import UNREADABLE, Writer
+from gantt_tornado.webhooks.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +108,9 @@ class Backend:
         #: Sockets pass it a few at a time.
         self.connection_slots = asyncio.Semaphore(AT_ONCE)
         #: Pages of the history that are made at once; each may hold some megabytes.
-        self.history_readers = asyncio.Semaphore(AT_ONCE)
+        #: Responses that follow the changes of a project.
+        self.streams: set[object] = set()
+        self._history_readers = asyncio.Semaphore(AT_ONCE)
         self._database = Database(self.config.database)
         self._writer = Writer(self._database, self.counts)
         #: Whether writes would be taken now.
@@ -112,6 +120,10 @@ class Backend:
         self._noting: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._readers = ThreadPoolExecutor(READERS, "gantt-reader")
+        #: Posts what is committed.
+        self.webhooks = Webhooks(
+            self.config.webhooks, self.config.calendar, self._read_missed, self._note_webhook
+        )
         # Those that are used, or that an application has something to do with.
         self._projects: dict[str, Project] = {}
         # The names that there are, and whether anybody may read without a token.
@@ -159,6 +171,9 @@ class Backend:
             said = error.detail if isinstance(error, Unavailable) else error
             raise StartError(f"cannot read the database: {said}") from error
         await self._read_tokens()
+        if self.config.webhooks:
+            heard = self.webhooks.heard
+            self.webhooks.start(await self._writer.submit(lambda: self._hooked.start(heard)))
         loops = (
             *(self._prune, self._ask, self._note_positions, self._forget_idle),
             *(self._watch_tokens, self._expire, self._measure_lag),
@@ -173,6 +188,7 @@ class Backend:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         projects = list(self._projects.values())
         await asyncio.gather(*[project.stop() for project in projects])
+        await self.webhooks.close()
         await self._close()
         if self._tasks:
             await self._note_position()
@@ -183,6 +199,11 @@ class Backend:
     async def _close(self) -> None:
         await self._writer.close()
         self._readers.shutdown(wait=False)
+
+    @property
+    def presence(self) -> Presence:
+        """Who is in the project at the root."""
+        return self.default.presence
 
     def sign_out(self, user: User | str) -> int:
         """Close all sockets of a user with 1008. Returns how many there were.
@@ -205,9 +226,12 @@ class Backend:
         project = self._projects.get(name)
         if project is None:
             read = partial(self._read, name)
-            project = self._projects[name] = Project(
-                name, self.config, self._writer, read, self.counts
-            )
+            apart = self._read_apart
+            project = Project(name, self.config, self._writer, read, apart, self.counts)
+            self._projects[name] = project
+            if self.config.webhooks:
+                project.on_commit = self.webhooks.committed
+            add_built_in_calls(project, partial(self.history_page, project))
         return project
 
     def find(self, name: str) -> Project:
@@ -219,6 +243,17 @@ class Backend:
         if name not in self._public:
             raise NotFound("There is no such project.")
         return self.project(name)
+
+    async def history_page(
+        self, project: Project, item: int | None, before: int | None, limit: int | None
+    ) -> bytes:
+        """A page of a project's history as JSON, as ``GET /data/history`` answers it."""
+        # It may take some megabytes.
+        async with self._history_readers:
+            most = page_size(limit)
+            changes = await project.history(item=item, before=before, limit=most)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(None, history_page, changes, self.config.calendar)
 
     def _see_public(self) -> None:
         role = self.config.anonymous
@@ -251,11 +286,14 @@ class Backend:
 
         def create() -> ProjectInfo:
             info = self._registry.create(name, title)
+            self._hooked.add(self.webhooks.heard, info.id, name)
             if demo:
                 plant(self._store_on(self._database, info.id), self.config.calendar)
             return self._registry.named(name)
 
-        return self._changed(await self._writer.submit(create))
+        info = await self._writer.submit(create)
+        self.webhooks.added(info.id, name, 0)
+        return self._changed(info)
 
     async def _copy_project(self, source: str, name: str, title: str) -> ProjectInfo:
         # In slices, between which others write.
@@ -264,10 +302,18 @@ class Backend:
         try:
             done: Copy | ProjectInfo = copy
             while isinstance(done, Copy):
-                done = await self._writer.submit(partial(registry.copy_slice, done))
+                done, seq = await self._writer.submit(partial(self._copy_slice, done))
+            self.webhooks.added(done.id, name, seq)
             return done
         finally:
             registry.end_copy(copy)
+
+    def _copy_slice(self, copy: Copy) -> tuple[Copy | ProjectInfo, int]:
+        """On the writer's thread: also the last change of the project, when it is whole."""
+        done = self._registry.copy_slice(copy)
+        if isinstance(done, Copy):
+            return done, 0
+        return done, self._hooked.add(self.webhooks.heard, done.id, done.name)
 
     async def change_project(
         self,
@@ -317,6 +363,7 @@ class Backend:
         info = await self._writer.submit(lambda: self._registry.delete(name))
         self._public.pop(name, None)
         self._see_public()
+        self.webhooks.removed(info.id)
         project = self._projects.get(name)
         if project is not None and project.is_open:
             # What is under way in it is refused from now on, and then it is forgotten.
@@ -329,13 +376,19 @@ class Backend:
         Raises:
             NotFound: there is no deleted project of this name, or not any more.
         """
-        return self._changed(await self._writer.submit(lambda: self._registry.restore(name)))
+        info = await self._writer.submit(lambda: self._registry.restore(name))
+        if self.config.webhooks:
+            # They go on where they were.
+            heard = self.webhooks.heard
+            self.webhooks.restored(await self._writer.submit(lambda: self._hooked.start(heard)))
+        return self._changed(info)
 
     def _prepare(self) -> dict[str, bool]:
         """On the writer's thread: what has to be done before any project is read."""
         with self._database.peewee.atomic("IMMEDIATE"):
             convert(self._database, self.config.html)
         self._registry = Projects(self._database)
+        self._hooked = WebhookPositions(self._database)
         return self._registry.public()
 
     async def _read(self, name: str) -> Beginning:
@@ -381,6 +434,13 @@ class Backend:
                 return read(snapshot)
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, read_snapshot)
+
+    async def _read_missed(self, project: int, seq: int) -> Missed:
+        found: Missed = await self._read_apart(partial(missed, project, seq))
+        return found
+
+    async def _note_webhook(self, hook: str, positions: Mapping[int, int]) -> None:
+        await self._writer.submit(lambda: self._hooked.note(hook, positions))
 
     async def _forget_idle(self) -> None:
         """Have the projects in memory that somebody looks at."""

@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn
 
 from tornado import httpserver, netutil
 
-from gantt_tornado import __version__, database_commands, token_commands
+from gantt_tornado import __version__, conform_command, database_commands, token_commands
 from gantt_tornado.accounts import Accounts
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import ENVIRONMENT, Config, read_config
@@ -257,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="other commands", metavar="COMMAND")
     token_commands.add(commands)
     database_commands.add(commands)
+    conform_command.add(commands)
     return parser
 
 

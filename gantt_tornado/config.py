@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -23,7 +24,10 @@ from pydantic import (
 
 from gantt_tornado.errors import StartError
 from gantt_tornado.model.dates import Calendar
+from gantt_tornado.model.entities import ENTITIES
+from gantt_tornado.model.project_info import NAME
 from gantt_tornado.model.user import COLOR, Role, User, role_named, roles
+from gantt_tornado.model.webhook_message import secret_bytes
 
 #: Prefix of environment variables: ``GANTT_PORT``, ``GANTT_DATABASE``, …
 ENVIRONMENT: Final = "GANTT_"
@@ -35,7 +39,7 @@ COMMAND: Final[Mapping[str, Any]] = {"demo": True}
 #: What reaches this machine from itself.
 _LOOPBACK: Final = ("127.0.0.0/8", "::1")
 #: Settings that are JSON in the environment.
-_JSON: Final = ("tokens", "origins", "jwt", "trusted_proxies")
+_JSON: Final = ("tokens", "origins", "jwt", "trusted_proxies", "webhooks")
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -122,6 +126,64 @@ class Jwt(BaseModel):
         return bool(self.key or self.jwks)
 
 
+class Webhook(BaseModel):
+    """Where committed changes are posted. ``secret`` signs them: ``whsec_`` and base64.
+
+    ``projects`` and ``entities`` are those whose changes are; () for all. ``allow_private`` lets
+    the URL lead to this machine or to a private network.
+    """
+
+    model_config = _FROZEN
+
+    url: str
+    secret: str = Field(repr=False)
+    projects: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
+    allow_private: bool = False
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        try:
+            parts = urlsplit(self.url)
+            is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_url = False
+        if not is_url or "@" in parts.netloc or parts.fragment or not self.url.isprintable():
+            raise ValueError("url: http:// or https:// with a host is expected, without a user")
+        try:
+            secret_bytes(self.secret)
+        except ValueError as error:
+            raise ValueError(f"secret: {error}") from None
+        for name in self.projects:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"projects: {name!r} is no name of a project")
+        for name in self.entities:
+            if name not in ENTITIES:
+                raise ValueError(f"entities: there is no entity {name!r}")
+        return self
+
+    @property
+    def key(self) -> str:
+        """Under what its position is noted."""
+        return sha256_of(self.url)
+
+    @property
+    def where(self) -> str:
+        """The URL for people: without what may be secret in it."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def secret_bytes(self) -> bytes:
+        return secret_bytes(self.secret)
+
+    def hears_of(self, project: str) -> bool:
+        return not self.projects or project in self.projects
+
+    def tells(self, entity: str) -> bool:
+        return not self.entities or entity in self.entities
+
+
 class Config(BaseModel):
     """Every setting. ``config/default.toml`` shows them with their reasons, and as the
     command has them: of its own accord no plan but the command's starts with the demo.
@@ -146,6 +208,7 @@ class Config(BaseModel):
 
     tokens: tuple[Token, ...] = (Token(token="token", user="demo", role="admin"),)
     jwt: Jwt = Jwt()
+    webhooks: tuple[Webhook, ...] = ()
     anonymous: Literal["viewer", ""] = "viewer"
     origins: tuple[str, ...] = ()
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
@@ -192,6 +255,13 @@ class Config(BaseModel):
                 f"the demo's token is known to everybody: give tokens of your own before you "
                 f"listen on {self.address or 'all addresses'}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _each_webhook_stands_once(self) -> Self:
+        urls = [hook.url for hook in self.webhooks]
+        if len({*urls}) < len(urls):
+            raise ValueError("webhooks: each needs a URL of its own")
         return self
 
     @property

@@ -10,9 +10,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import orjson
@@ -29,13 +30,15 @@ from gantt_tornado.errors import (
 )
 from gantt_tornado.live.callbacks import Callbacks, OnChange
 from gantt_tornado.live.guards import Guards
-from gantt_tornado.live.hub import Audience, Event, Hub, Listener, encode_event
+from gantt_tornado.live.hub import Audience, Event, Hub, encode_event
 from gantt_tornado.live.inserts import NEW, Inserts
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.live.positions import Positions
+from gantt_tornado.live.presence import Presence, Visitor
 from gantt_tornado.live.resend import Resend
 from gantt_tornado.live.services import Services
 from gantt_tornado.live.snapshots import Snapshots
+from gantt_tornado.live.tail import Follower, Tail
 from gantt_tornado.live.touches import Touches
 from gantt_tornado.model import protocol, text
 from gantt_tornado.model.change import ACTIONS, NOBODY, Author, BatchRow, Change, WriteResult
@@ -47,9 +50,11 @@ from gantt_tornado.model.entities import (
     entity_named,
     is_word,
 )
+from gantt_tornado.model.history import followed
 from gantt_tornado.model.project_info import ProjectInfo
+from gantt_tornado.store.database import Connection as DatabaseConnection
 from gantt_tornado.store.items import Store
-from gantt_tornado.store.journal import Journal
+from gantt_tornado.store.journal import Journal, missed
 from gantt_tornado.store.writer import OnCommit, Writer, shutting_down
 
 log = logging.getLogger(__name__)
@@ -62,8 +67,6 @@ MANY: Final = 500
 LARGE: Final = 32 << 10
 #: Seconds between two attempts to read the plan again.
 REREAD_EVERY: Final = 2.0
-#: Seconds between two tellings of how many people are connected.
-PRESENCE_EVERY: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class _Batch:
     results: list[WriteResult | GanttError]
 
 
-class Connection(Listener, Protocol):
+class Connection(Visitor, Protocol):
     """An open socket."""
 
     def close(self, code: int | None = None, reason: str | None = None) -> None: ...
@@ -94,6 +97,8 @@ class Beginning:
 
 
 Read = Callable[[], Awaitable[Beginning]]
+#: Reads from the database beside the writer.
+ReadApart = Callable[[Callable[[DatabaseConnection], Any]], Awaitable[Any]]
 
 
 class Project:
@@ -109,11 +114,18 @@ class Project:
         config: the settings of the server.
         writer: where the plan is written.
         read: reads it; raises NotFound where there is no such project.
+        read_apart: reads something of it while others write.
         counts: where what it does is counted.
     """
 
     def __init__(
-        self, name: str, config: Config, writer: Writer, read: Read, counts: Counts | None = None
+        self,
+        name: str,
+        config: Config,
+        writer: Writer,
+        read: Read,
+        read_apart: ReadApart,
+        counts: Counts | None = None,
     ) -> None:
         self.name: Final = name
         self._counts = counts or Counts()
@@ -131,9 +143,9 @@ class Project:
         self._most_changes = config.journal_changes
         self._writer = writer
         self._read_plan = read
+        self._read_apart = read_apart
         self._on_commit = OnCommit(self._committed, self._answered)
         self._callbacks = Callbacks()
-        self._presence: asyncio.TimerHandle | None = None
         # A list a batch, between its commit and its telling.
         self._untold: deque[list[Event]] = deque()
         #: While the plan is read again.
@@ -142,6 +154,8 @@ class Project:
         # Those who need it in memory, and when there were any last.
         self._users = 0
         self._used = 0.0
+        #: Told the project's number and the last change, after each commit.
+        self.on_commit: Callable[[int, int], None] | None = None
         #: Whether it is in memory.
         self.is_open = False
         #: Its title and the like, while it is open.
@@ -216,12 +230,15 @@ class Project:
             counts=self._counts,
         )
         self.snapshots = Snapshots(plan)
+        self.presence = Presence(self._publish, self._exists)
+        self.tail = Tail(self._line)
         touches = Touches()
         self._inserts = Inserts(plan, self.hub, touches, is_told)
         self._resend = Resend(plan, self.hub, self._inserts, touches, is_told)
 
     async def stop(self) -> None:
         """Begin nothing any more."""
+        self.tail.close()
         tasks = [task for task in (self._rereading, self._opening) if task is not None]
         for task in tasks:
             task.cancel()
@@ -237,13 +254,13 @@ class Project:
         """Close every socket."""
         for connection in list(self.connections):
             connection.close(code, reason)
+        self.tail.close()
 
     def _end(self) -> None:
         self._resend.close()
         self._inserts.close()
-        if self._presence is not None:
-            self._presence.cancel()
-            self._presence = None
+        self.presence.close()
+        self.tail.close()
         self.hub.close()
 
     # Writes. Each may raise BadRequest, NotFound, Conflict, TooLarge and Unavailable.
@@ -506,12 +523,59 @@ class Project:
         item: dict[str, Any] = self._letters(encoded)
         return item
 
+    def _exists(self, id: int) -> bool:
+        return any(self.plan.item(entity, id) for entity in ENTITIES.values())
+
     def _letters(self, wire: bytes) -> Any:
         """JSON as clients get it, decoded, with text as it is stored."""
         told = b"&" in wire and not self._markup
         return text.each(text.read, orjson.loads(wire)) if told else orjson.loads(wire)
 
     # The journal.
+
+    async def follow(
+        self, seq: int, follower: Follower, heartbeat: float | None
+    ) -> AsyncGenerator[bytes]:
+        """The changes after ``seq`` as lines of JSON, oldest first, with all that is committed
+        meanwhile; and on, until the follower is closed.
+
+        Args:
+            follower: of :attr:`tail`, from before on.
+            heartbeat: seconds of silence after which an empty line is told; None ends where
+                there is no change any more.
+        """
+        while True:
+            lines = self.tail.after(seq)
+            if lines is None:
+                if follower.is_over:
+                    return
+                missed, seq = await self._missed(seq)
+                if missed:
+                    yield missed
+            elif lines:
+                seq = lines[-1][0]
+                yield b"".join(line for _, line in lines)
+            elif follower.is_over or heartbeat is None:
+                return
+            elif not await follower.wait(heartbeat):
+                yield b"\n"
+
+    async def _missed(self, seq: int) -> tuple[bytes, int]:
+        """Some lines after a change from the journal, and the last change that they tell."""
+        known = self.tail.start
+        found = await self._read_apart(partial(missed, self._store.project, seq))
+        lines = [self._line(change) for change in found.changes]
+        if found.horizon > seq:
+            position = str(self.plan.position(found.horizon))
+            gap = {"action": "gap", "seq": found.horizon, "position": position}
+            lines.insert(0, orjson.dumps(gap) + b"\n")
+        # Where nothing is left in the journal, the rest cannot be read.
+        return b"".join(lines), found.last if found.last > seq else known
+
+    def _line(self, change: Change) -> bytes:
+        """A change as those who follow are told it."""
+        position = str(self.plan.position(change.seq))
+        return orjson.dumps({**followed(change, self._calendar), "position": position}) + b"\n"
 
     async def prune(self) -> bool:
         """Forget a few changes that are beyond the journal's limits. Returns whether more must
@@ -550,13 +614,15 @@ class Project:
             encoded = orjson.dumps(value)
         except TypeError as error:
             raise BadRequest(f"The value of the event {name!r} is not JSON.") from error
-        event = encode_event(name, encoded)
+        self._publish([encode_event(name, encoded)])
+
+    def _publish(self, events: Sequence[Event]) -> None:
         if any(self._untold):
             # What is committed is not published before its writer has been answered, and
             # this is to come behind it.
-            self._untold[-1].append(event)
+            self._untold[-1] += events
         else:
-            self.hub.publish([event])
+            self.hub.publish(events)
 
     def on_change(self, callback: OnChange) -> Callable[[], None]:
         """Call ``callback`` on the loop with each committed change, in commit order.
@@ -570,12 +636,12 @@ class Project:
 
     def connected(self, connection: Connection) -> None:
         self.connections.add(connection)
-        self._announce_presence()
+        self.presence.arrived(connection)
 
     def disconnected(self, connection: Connection) -> None:
         self.connections.discard(connection)
         self.hub.leave(connection)
-        self._announce_presence()
+        self.presence.left(connection)
 
     # A change on its way.
 
@@ -603,6 +669,10 @@ class Project:
 
     def _answered(self, results: list[Any]) -> Iterator[None]:
         events = self._untold.popleft()
+        if self.tail.is_followed:
+            self.tail.add(change for each in _writes(results) for change in each.changes)
+        if self.on_commit is not None:
+            self.on_commit(self.info.id, self.plan.seq)
         try:
             self.hub.publish(events)
             for outcome in _writes(results):
@@ -678,15 +748,6 @@ class Project:
         if change.action == "add":
             return not self.plan.stands_last(change.id)
         return change.moved
-
-    def _announce_presence(self) -> None:
-        if self._presence is None:
-            loop = asyncio.get_running_loop()
-            self._presence = loop.call_later(PRESENCE_EVERY, self._tell_presence)
-
-    def _tell_presence(self) -> None:
-        self._presence = None
-        self.publish("presence", {"type": "presence", "count": len(self.connections)})
 
 
 async def _beside(fields: Mapping[str, Any], read: Callable[..., T], *args: Any) -> T:

@@ -189,19 +189,23 @@ class Socket:
         await self.call()
 
     async def call(self, *calls: dict[str, Any]) -> list[dict[str, Any]]:
-        """Make remote calls and return their results.
+        """Make remote calls and return their results in the order of the calls.
 
         The server carries out what a socket sends in its order, so without any call this
         waits until all that was sent before is done; but calls that wait for something run
         beside what comes behind them.
         """
         await self.send({"action": "call", "body": calls})
+        results: list[dict[str, Any]] = []
         while True:
             frame = await self.frame("the results of a call")
-            if frame["action"] == "result":
-                results: list[dict[str, Any]] = frame["body"]
-                return results
-            self._events.append(frame["body"])
+            if frame["action"] != "result":
+                self._events.append(frame["body"])
+                continue
+            results += frame["body"]
+            if len(results) >= len(calls):
+                ids = [call.get("id") if isinstance(call, dict) else None for call in calls]
+                return sorted(results, key=lambda each: _place(each["id"], ids))
 
     async def event(self, type: str = "") -> dict[str, Any]:
         """The next event's body: ``{"name": …, "value": …}``.
@@ -414,6 +418,10 @@ class Changes:
             ) from None
         self._read.append(f"{change.action} {change.entity.name} {change.id}")
         return change
+
+
+def _place(id: Any, ids: list[Any]) -> int:
+    return ids.index(id) if id in ids else len(ids)
 
 
 def _type(value: Any) -> str:

@@ -21,12 +21,13 @@ LAYERS = (
     {"model"},
     {"config"},
     {"json_web_tokens"},
-    {"accounts", "limits", "store", "live"},
+    {"accounts", "limits", "store", "live", "webhooks"},
     {"project", "readiness"},
+    {"built_in_calls"},
     {"backend"},
     {"web"},
-    {"token_commands"},
-    {"database_commands"},
+    {"token_commands", "conform"},
+    {"database_commands", "conform_command"},
     {"cli"},
 )
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
@@ -40,18 +41,21 @@ MODULES = sorted(
 IN_THE_HOUSE = [name for name in MODULES if name not in OUTSIDE and not name.endswith(".__init__")]
 
 MAY_USE = {
-    "tornado": {"web", "cli", "testing"},
+    "tornado": {"web", "webhooks", "conform", "cli", "testing"},
     "peewee": {"store"},
     "playhouse": {"store.database"},
     "sqlite3": {"store.database"},
-    "asyncio": {"store.writer", "live", "project", "readiness", "backend", "web", "cli", "testing"},
+    "asyncio": {
+        *("store.writer", "live", "webhooks", "project", "readiness", "backend", "web", "cli"),
+        *("conform", "conform_command", "testing"),
+    },
     "filelock": {"store.database"},
     "nh3": {"model.text"},
     "pydantic": {"config", "model.entities"},
     "jwt": {"json_web_tokens"},
     "cryptography": {"json_web_tokens"},
     "prometheus_client": {"web.metrics"},
-    "argparse": {"cli", "token_commands", "database_commands"},
+    "argparse": {"cli", "token_commands", "database_commands", "conform_command"},
     "threading": {"store.writer"},
     "pytest": {"testing"},
 }

@@ -56,9 +56,9 @@ def test_every_error_that_a_caller_can_meet_has_a_public_name() -> None:
 def test_every_type_in_the_backends_signatures_has_a_public_name() -> None:
     """Those that are made by the backend alone, and those of its inside, are left out."""
     inside = {"Connection", "OnChange", "Self", "Final"}
-    inside |= {"Writer", "Read", "Counts", "State", "Accounts"}
-    builtin = {"str", "int", "bool", "object", "dict", "list", "None", "Any", "float"}
-    generic = {"Mapping", "Sequence", "Callable", "Awaitable"}
+    inside |= {"Writer", "Read", "ReadApart", "Follower", "Counts", "State", "Accounts", "Presence"}
+    builtin = {"str", "bytes", "int", "bool", "object", "dict", "list", "None", "Any", "float"}
+    generic = {"Mapping", "Sequence", "Callable", "Awaitable", "AsyncGenerator"}
     classes = [ast.parse(inspect.getsource(each)).body[0] for each in (Backend, Project)]
     used = set()
     for method in [each for found in classes for each in ast.iter_child_nodes(found)]:
@@ -182,6 +182,6 @@ class TestServed:
         ]
         answer = await gantt.having(X_Name="vera").post("/api/v1", calls)
         data = [result["data"] for result in answer.json]
-        assert data == [{"for": "vera", "tasks": 1}, ["vera: add"]]
+        assert data == [{"for": "vera", "tasks": 1, "people": 0}, ["vera: add"]]
         assert (await gantt.get()).status == 403
         assert (await gantt.get("/dhtmlxgantt.css")).status == 200

@@ -9,6 +9,8 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -18,13 +20,27 @@ from gantt_tornado.model.user import User
 
 log = logging.getLogger(__name__)
 
-#: Calls in one frame. The client sends what gathered in a tick; a script may try more.
+#: Calls that one request carries out. The client sends what gathered in a tick; a script may
+#: try more.
 MOST_CALLS: Final = 100
-#: Calls in one frame that are answered each, if only with a refusal. A script that sends more
-#: is not answered at all: to tell it half a million times would hold up everybody.
+#: Calls of one request, or of one frame, that are answered each, if only with a refusal. Of more
+#: only those are that somebody may wait for.
 MOST_ANSWERED: Final = 1000
 #: Characters of an unknown method's name in the answer.
 LONGEST_NAME: Final = 100
+
+#: One result: ``{"id", "data", "error"}``.
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a call: a user, the page (``tab``) where it is known, and the socket, None for
+    a call by POST."""
+
+    user: User
+    client_id: str = ""
+    socket: object = None
 
 
 class Services:
@@ -32,6 +48,7 @@ class Services:
 
     def __init__(self) -> None:
         self._methods: dict[str, Callable[..., Any]] = {}
+        self._built_in: dict[str, Callable[..., Any]] = {}
         self._constants: dict[str, Any] = {}
 
     def add(self, name: str, method: Callable[..., Any]) -> None:
@@ -47,6 +64,11 @@ class Services:
             raise ValueError(f"{name!r} is not of the form service.method")
         self._methods[name] = method
 
+    def build_in(self, name: str, method: Callable[..., Any]) -> None:
+        """Register a method of ours. It gets the :class:`Caller` in place of the user, and one of
+        the application's of the same name wins over it."""
+        self._built_in[name] = method
+
     def constant(self, name: str, value: Any) -> None:
         """Hand a JSON value to every page, which reads it as ``remote.data[name]``.
 
@@ -57,33 +79,41 @@ class Services:
         self._constants[name] = value
 
     def handshake(self, told: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The body of ``GET /api/v1``. A constant of the application's wins over what else
-        the page is told under its name."""
+        """The body of ``GET /api/v1``.
+
+        Args:
+            told: what a page beyond the documented snippet is told under ``data``; None for one
+                that is not. It learns of the built-in methods too. A constant of the
+                application's wins over what it is told under its name.
+        """
         api: dict[str, dict[str, int]] = {}
-        for name in self._methods:
+        built_in = () if told is None else self._built_in
+        for name in (*self._methods, *built_in):
             service, method = name.split(".")
             api.setdefault(service, {})[method] = 1
         return {"api": api, "data": {**(told or {}), **self._constants}, "websocket": True}
 
-    async def call(self, calls: list[Any], user: User) -> list[dict[str, Any]]:
-        """The results of calls, in their order. A call that fails harms no other."""
-        results = [await self._one(call, user) for call in calls[:MOST_CALLS]]
+    async def call_all(self, calls: list[Any], caller: Caller) -> list[Result]:
+        """The results of calls one after the other, in their order. One that fails harms no
+        other."""
+        results = [await self.call(call, caller) for call in calls[:MOST_CALLS]]
         return results + refused(calls[MOST_CALLS:], "too many calls at once")
 
-    async def _one(self, call: Any, user: User) -> dict[str, Any]:
+    async def call(self, call: Any, caller: Caller) -> Result:
+        """The result of one call, whatever it is."""
         if not isinstance(call, dict):
             return _failed(call, "a call is an object")
         name = call.get("name")
         args = call.get("args", [])
-        if not isinstance(name, str) or not isinstance(args, list) or name not in self._methods:
+        method = self._method(name, caller) if isinstance(args, list) else None
+        if method is None:
             called = name[:LONGEST_NAME] if isinstance(name, str) else "it has no name"
             return _failed(call, f"no such method: {called}")
-        method = self._methods[name]
         try:
-            data = method(user, *args)
+            data = method(*args)
             if inspect.isawaitable(data):
                 data = await data
-            # Else what is no JSON, or too deep, would fail the answers to all calls of the frame.
+            # Else what is no JSON, or too deep, would fail the answers to others too.
             orjson.dumps({"body": [{"data": data}]})
         except GanttError as error:
             return _failed(call, error.message)
@@ -98,13 +128,24 @@ class Services:
             return _failed(call, "the call failed")
         return {"id": _id(call), "data": data, "error": ""}
 
+    def _method(self, name: Any, caller: Caller) -> Callable[..., Any] | None:
+        """A method by its name, which gets who calls."""
+        if not isinstance(name, str):
+            return None
+        if name in self._methods:
+            return partial(self._methods[name], caller.user)
+        return partial(self._built_in[name], caller) if name in self._built_in else None
 
-def refused(calls: list[Any], why: str) -> list[dict[str, Any]]:
-    """The results of calls that are not carried out."""
+
+def refused(calls: list[Any], why: str) -> list[Result]:
+    """The results of calls that are not carried out. Of very many, those without an id have none:
+    nobody waits for them."""
+    if len(calls) > MOST_ANSWERED:
+        calls = [call for call in calls if isinstance(call, dict) and call.get("id")]
     return [_failed(call, why) for call in calls]
 
 
-def _failed(call: Any, why: str) -> dict[str, Any]:
+def _failed(call: Any, why: str) -> Result:
     return {"id": _id(call), "data": None, "error": why}
 
 

@@ -43,6 +43,8 @@ MOST_LATER: Final = 500
 AT_ONCE: Final = 256
 #: Characters of changes in one page of the history, but for one change that is larger alone.
 LARGEST_PAGE: Final = 1 << 20
+#: Changes that are read at once for a program that follows them.
+MISSED_AT_ONCE: Final = 200
 #: Journal lines that are looked at for the latest changes.
 LATEST: Final = 500
 
@@ -82,6 +84,16 @@ class Moved:
 def _raw(field: Any) -> Any:
     """A column's bytes. Those that are no UTF-8 would fail the query, and hide all lines."""
     return field.cast("BLOB") if isinstance(field, TextField) else field
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Changes after one, oldest first. ``horizon`` is the last change that is forgotten, and
+    ``last`` the last that was looked at."""
+
+    horizon: int
+    changes: list[Change]
+    last: int
 
 
 class _Statements:
@@ -179,6 +191,7 @@ class _Statements:
         self.last_together = compile(JournalLine.select(fn.MAX(JournalLine.seq)).where(together))
         newest_first = lines.where(here, before, by_somebody).order_by(JournalLine.seq.desc())
         self.history = compile(newest_first.limit(most))
+        self.after = compile(lines.where(here, since).order_by(JournalLine.seq).limit(most))
         every = lines.where(here, before).order_by(JournalLine.seq.desc())
         self.every = compile(every.limit(most))
         self.history_of = compile(newest_first.where(it).limit(most))
@@ -422,6 +435,19 @@ class Journal:
             changes += _readable(self.project, [line])
         return changes
 
+    def after(self, seq: int, limit: int) -> tuple[list[Change], int]:
+        """Changes after number ``seq``, oldest first, up to ``limit``, and fewer where they are
+        large; and the number of the last that was looked at, ``seq`` where there is none."""
+        changes: list[Change] = []
+        size = 0
+        for line in self._run(self._sql.after, seq=seq, most=limit):
+            size += sum(len(text) for text in line[-3:-1] if text is not None)
+            if changes and size > LARGEST_PAGE:
+                break
+            changes += _readable(self.project, [line])
+            seq = _integer(line[0])
+        return changes, seq
+
     def every(self, before: int, limit: int) -> list[Change]:
         """Changes before number ``before``, newest first, also those that only made room; those
         that cannot be read are left out."""
@@ -538,6 +564,14 @@ class Journal:
 
     def _one(self, sql: Statement, **params: Any) -> Any:
         return self._run(sql, **params).fetchone()
+
+
+def missed(project: int, seq: int, database: Connection) -> Missed:
+    """Some changes of a project after number ``seq``."""
+    journal = Journal(database, project)
+    horizon = journal.horizon()
+    changes, last = journal.after(max(seq, horizon), MISSED_AT_ONCE)
+    return Missed(horizon, changes, last)
 
 
 def _ends(lines: list[tuple[int, int, int, int]], count: int) -> Iterator[int]:

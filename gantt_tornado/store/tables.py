@@ -153,6 +153,19 @@ class TokenRow(Model):
         table_name = "token"
 
 
+class WebhookPosition(Model):
+    """How far a webhook got in a project: all up to change ``seq`` it has had."""
+
+    #: The digest of its URL.
+    hook = TextField()
+    project = IntegerField()
+    seq = BigIntegerField()
+
+    class Meta:
+        table_name = "webhook"
+        primary_key = CompositeKey("hook", "project")
+
+
 #: The table of each entity, by the entity's name.
 MODELS: Final[Mapping[str, type[Item]]] = {
     "task": Task,

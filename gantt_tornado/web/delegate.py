@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import aclosing
 from http.client import responses
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from tornado.routing import Router
 from gantt_tornado.backend import Backend
 from gantt_tornado.model.user import User
 from gantt_tornado.web import endpoints, proxies, requests
+from gantt_tornado.web.change_stream import ChangeStream
 from gantt_tornado.web.endpoints import Address, Endpoint, Request, Response
 
 SERVER: Final = f"TornadoServer/{tornado.version}"
@@ -112,7 +114,7 @@ class EndpointDelegate(HTTPMessageDelegate):
         self._endpoint = endpoint
         self._project = project
         self._path = path
-        self._longest_body = backend.config.max_body if address.takes_body else 0
+        self._longest_body = address.longest_body(backend.config)
         self._body = requests.Body(request, self._longest_body, backend.config.body_timeout)
         self._is_endless = False
         self._running = False
@@ -160,7 +162,7 @@ class EndpointDelegate(HTTPMessageDelegate):
             endpoints.check_role(endpoint, user, self._project, self._path)
             project = backend.find(self._project)
         except Exception as error:
-            return endpoints.error_response(http, error, is_remote=endpoint.is_remote)
+            return endpoints.endpoint_error(endpoint, http, error, self._body.read)
         request = Request.of(backend, project, user, http, self._path, self._body)
         return await endpoints.respond(endpoint, request, http)
 
@@ -169,26 +171,51 @@ class EndpointDelegate(HTTPMessageDelegate):
         start = ResponseStartLine("", response.status, responses[response.status])
         size = response.size
         headers = self._headers(response, size)
-        if self._request.method == "HEAD" or not response.has_body:
+        if response.stream is not None:
+            await self._send_stream(response.stream, start, headers)
+        elif self._request.method == "HEAD" or not response.has_body:
             connection.write_headers(start, headers)
         elif size < endpoints.FLUSH_EVERY:
-            connection.write_headers(start, headers, b"".join(response.chunks))
+            written = connection.write_headers(start, headers, b"".join(response.chunks))
+            if response.closes and await self._wait(written):
+                connection.close()
+                return
         else:
             pieces = response.slices()
             piece = next(pieces)
             written = connection.write_headers(start, headers, piece)
             while len(piece) >= endpoints.FLUSH_EVERY:
-                await self._wait(written)
+                if not await self._wait(written):
+                    return
                 piece = next(pieces, b"")
                 written = connection.write(piece) if piece else None
         connection.finish()
 
-    async def _wait(self, written: asyncio.Future[None]) -> None:
-        """Wait until a piece has been written; meanwhile other tasks run."""
+    async def _send_stream(
+        self, stream: ChangeStream, start: ResponseStartLine, headers: HTTPHeaders
+    ) -> None:
+        connection: Any = self._request.connection
+        connection.set_close_callback(stream.close)
+        try:
+            # At once: who follows wants to know that it has begun.
+            going = await self._wait(connection.write_headers(start, headers))
+            async with aclosing(stream.pieces()) as pieces:
+                async for piece in pieces:
+                    going = going and await self._wait(connection.write(piece))
+                    if not going:
+                        return
+        finally:
+            stream.end()
+
+    async def _wait(self, written: asyncio.Future[None]) -> bool:
+        """Wait until a piece has been written; meanwhile other tasks run. Returns whether it was,
+        in time."""
         try:
             await asyncio.wait_for(written, self._backend.config.body_timeout)
         except TimeoutError:
             endpoints.close_slow(self._backend, self._request)
+            return False
+        return True
 
     def _headers(self, response: Response, size: int) -> HTTPHeaders:
         headers = HTTPHeaders()
@@ -198,6 +225,6 @@ class EndpointDelegate(HTTPMessageDelegate):
         headers["Date"] = self._router.date()
         for name, value in response.headers:
             headers[name] = value
-        if response.has_body:
+        if response.has_body and response.stream is None:
             headers["Content-Length"] = str(size)
         return headers

@@ -15,7 +15,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from enum import IntEnum
 from functools import cache, cached_property, partial
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -28,28 +28,37 @@ from tornado.iostream import StreamClosedError
 from tornado.log import access_log
 
 from gantt_tornado.backend import Backend
+from gantt_tornado.config import Config
 from gantt_tornado.counts import OTHER
-from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, Stale, is_gone
+from gantt_tornado.errors import (
+    BadRequest,
+    Forbidden,
+    GanttError,
+    NotFound,
+    Stale,
+    TooLarge,
+    is_gone,
+)
+from gantt_tornado.live.guards import BUILT_IN
 from gantt_tornado.live.positions import page_url
-from gantt_tornado.live.services import MOST_ANSWERED
+from gantt_tornado.live.services import MOST_ANSWERED, Caller, refused
 from gantt_tornado.live.snapshots import WORTHWHILE
 from gantt_tornado.model import protocol
-from gantt_tornado.model.change import ACTIONS, Author, BatchRow, Change, WriteResult
-from gantt_tornado.model.dates import Calendar
+from gantt_tornado.model.change import ACTIONS, Author, BatchRow, WriteResult
 from gantt_tornado.model.entities import Entity, entity_named, is_word
+from gantt_tornado.model.history import time_shown, undone
+from gantt_tornado.model.marks import FOREIGN, Position
 from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
 from gantt_tornado.model.user import EVERY_PROJECT, Role, User
 from gantt_tornado.project import Project
 from gantt_tornado.web import logs, metrics, redaction, requests
+from gantt_tornado.web.change_stream import ChangeStream
 from gantt_tornado.web.requests import JSON, Body
 
 log = logging.getLogger(__name__)
 
 #: An ``Idempotency-Key`` is a page's UUID with a row's own id.
 LONGEST_KEY: Final = 128
-#: Changes in a page of the history, by default and at most.
-DEFAULT_HISTORY: Final = 50
-MOST_HISTORY: Final = 500
 #: Bytes written to a connection before other tasks on the loop get a turn.
 FLUSH_EVERY: Final = 1 << 20
 
@@ -59,6 +68,11 @@ LONGEST_TITLE: Final = 200
 #: Headers of a response.
 Headers = tuple[tuple[str, str], ...]
 _JSON_HEADERS: Final[Headers] = (("Content-Type", JSON),)
+_LINES_HEADERS: Final[Headers] = (
+    ("Content-Type", "application/x-ndjson; charset=UTF-8"),
+    # A proxy that collects would hold it back.
+    ("X-Accel-Buffering", "no"),
+)
 _XML_HEADERS: Final[Headers] = (("Content-Type", "text/xml; charset=UTF-8"),)
 
 
@@ -114,11 +128,15 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """The response of an endpoint. The body may be in pieces, which are sent one after another."""
+    """The response of an endpoint. The body may be in pieces, which are sent one after another;
+    with a ``stream`` they come as long as that is open. With ``closes`` the connection ends with
+    it."""
 
     chunks: Sequence[bytes] = ()
     status: int = 200
     headers: Headers = _JSON_HEADERS
+    stream: ChangeStream | None = None
+    closes: bool = False
 
     @property
     def size(self) -> int:
@@ -146,6 +164,15 @@ class Response(NamedTuple):
 Run = Callable[[Request], Awaitable[Response]]
 
 
+class Size(IntEnum):
+    """How large the body of a request may be: nothing, as a frame of the socket (``max_frame``),
+    or as a write (``max_body``)."""
+
+    none = 0
+    frame = 1
+    write = 2
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """One verb at one path.
@@ -154,7 +181,7 @@ class Endpoint:
         path: below the prefix, and below ``/p/{project}`` for all projects but the default one;
             ``{name}`` stands for a parameter.
         role: the least role that a user needs.
-        takes_body: whether it reads a body, of at most ``max_body`` bytes.
+        body: how large a body it reads.
         of_server: whether it is of no project.
         anywhere: whether a role in any project is enough, for it shows each what they may see.
         is_remote: whether it belongs to the client's remote protocol, which needs a token even
@@ -167,7 +194,7 @@ class Endpoint:
     path: str
     role: Role
     run: Run
-    takes_body: bool = False
+    body: Size = Size.none
     is_remote: bool = False
     of_server: bool = False
     anywhere: bool = False
@@ -204,8 +231,14 @@ class Address:
     # Each is asked for with every request.
 
     @cached_property
-    def takes_body(self) -> bool:
-        return any(endpoint.takes_body for endpoint in self.endpoints.values())
+    def _body(self) -> Size:
+        return max((endpoint.body for endpoint in self.endpoints.values()), default=Size.none)
+
+    def longest_body(self, config: Config) -> int:
+        """Bytes of a body."""
+        if self._body is Size.none:
+            return 0
+        return config.max_body if self._body is Size.write else config.max_frame
 
     @cached_property
     def is_remote(self) -> bool:
@@ -260,7 +293,7 @@ async def respond(endpoint: Endpoint, request: Request, http: HTTPServerRequest)
         async with request.project:
             return await endpoint.run(request)
     except Exception as error:
-        return error_response(http, error, is_remote=endpoint.is_remote)
+        return endpoint_error(endpoint, http, error, request.read_body)
 
 
 async def _limit(endpoint: Endpoint, request: Request, http: HTTPServerRequest) -> None:
@@ -349,15 +382,49 @@ def close_slow(backend: Backend, http: HTTPServerRequest) -> None:
     http.connection.stream.close()  # type: ignore[union-attr]
 
 
+def endpoint_error(
+    endpoint: Endpoint, http: HTTPServerRequest, error: BaseException, body: Callable[[], bytes]
+) -> Response:
+    """Log an error of an endpoint, and make the response that tells the client of it."""
+    if endpoint.run is call:
+        return refused_calls(http, error, body)
+    return error_response(http, error, is_remote=endpoint.is_remote)
+
+
+def refused_calls(
+    http: HTTPServerRequest, error: BaseException, body: Callable[[], bytes]
+) -> Response:
+    """The response to remote calls that are not carried out.
+
+    The stock client reads an array of results; on an object it would wait for ever. Calls that
+    are too large to be read have text in its place, which it takes for a network error.
+    """
+    log_error(http, error)
+    status = _status(error)
+    message = requests.error_body(status, error)["message"]
+    try:
+        calls = requests.read_list(body())
+    except TooLarge as large:
+        headers = (("Content-Type", "text/plain; charset=UTF-8"), ("Connection", "close"))
+        return Response((large.message.encode(),), TooLarge.status, headers, closes=True)
+    except BadRequest:
+        calls = [None]
+    results = orjson.dumps(refused(calls, message))
+    return Response((results,), status, _JSON_HEADERS + error_headers(error))
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, GanttError):
+        return error.status
+    return error.status_code if isinstance(error, web.HTTPError) else 500
+
+
 def error_response(
     http: HTTPServerRequest, error: BaseException, *, is_remote: bool = False
 ) -> Response:
     """Log an error, and make the response that tells the client of it."""
     log_error(http, error)
-    if isinstance(error, GanttError):
-        status = error.status
-    else:
-        status = error.status_code if isinstance(error, web.HTTPError) else 500
+    status = _status(error)
     body = orjson.dumps(error_body(http, status, error, is_remote=is_remote))
     return Response((body,), status, _JSON_HEADERS + error_headers(error))
 
@@ -423,22 +490,29 @@ async def load(request: Request) -> Response:
     return Response(chunks, headers=headers)
 
 
+async def changes(request: Request) -> Response:
+    """``GET /data/changes?since=&live=``: the journal as lines of JSON, and on with what comes.
+
+    Raises:
+        Stale: the journal does not reach back to ``since``, or it is of another history.
+    """
+    project, since = request.project, request.argument("since")
+    seq = project.plan.number(Position.read(since)) if since else project.plan.horizon
+    if seq == FOREIGN:
+        raise Stale("The journal does not reach back to this position: load the plan again.")
+    goes_on = request.argument("live") != "0"
+    stream = ChangeStream(request.backend, project, request.user, seq, goes_on)
+    return Response(headers=_LINES_HEADERS, stream=stream)
+
+
 async def history(request: Request) -> Response:
     """``GET /data/history?item=&before=&limit=``: who changed what, newest first.
 
     A page ends where it has grown large: ask for what comes before its last change with the
     number of that change as ``before``, until a page is empty.
     """
-    backend = request.backend
-    item, before = _number(request, "item"), _number(request, "before")
-    limit = _number(request, "limit")
-    limit = DEFAULT_HISTORY if limit is None else min(limit, MOST_HISTORY)
-    # A page may take some megabytes.
-    async with backend.history_readers:
-        changes = await request.project.history(item=item, before=before, limit=limit)
-        loop = asyncio.get_running_loop()
-        calendar = backend.config.calendar
-        page = await loop.run_in_executor(None, history_page, changes, calendar)
+    item, before, limit = (_number(request, name) for name in ("item", "before", "limit"))
+    page = await request.backend.history_page(request.project, item, before, limit)
     return Response((page,))
 
 
@@ -539,17 +613,7 @@ async def undo(request: Request) -> Response:
     """``POST /data/undo/42``: the inverse of a change, as a new change."""
     number = requests.item_id("change", request.path[0])
     result = await request.project.undo(number, author=request.author, request=request.key)
-    item = orjson.loads(result.wire) if result.wire else None
-    changes = [
-        {"seq": each.seq, "entity": each.entity.name, "id": each.id, "action": each.action}
-        for each in result.changes
-    ]
-    left = [
-        {"entity": each.entity.name, "id": each.id, "user": each.user, "message": each.message}
-        for each in result.left
-    ]
-    done = {"action": "undone", "tid": result.id, "change": result.change, "item": item}
-    return Response((orjson.dumps({**done, "changes": changes, "left": left}),))
+    return Response((orjson.dumps(undone(result)),))
 
 
 # How the server does.
@@ -625,6 +689,11 @@ async def restore_project(request: Request) -> Response:
     return Response((orjson.dumps(_shown_project(info)),))
 
 
+async def webhooks(request: Request) -> Response:
+    """``GET /webhooks``: what is still to be sent to each."""
+    return Response((orjson.dumps({"webhooks": request.backend.webhooks.lag()}),))
+
+
 def may(request: Request, role: Role, project: str) -> bool:
     return request.user is not None and request.user.may(role, project)
 
@@ -640,12 +709,8 @@ def _shown_project(info: ProjectInfo) -> dict[str, Any]:
     times = {"changed": info.changed, "created": info.created, "archived": info.archived}
     return {
         **{"name": info.name, "title": info.title, "public": info.public, "tasks": info.tasks},
-        **{name: _time(at) if at else None for name, at in times.items()},
+        **{name: time_shown(at) if at else None for name, at in times.items()},
     }
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 # The client's remote protocol, beside its socket.
@@ -669,14 +734,33 @@ def _who(request: Request) -> dict[str, Any]:
 
 async def call(request: Request) -> Response:
     """``POST /api/v1``: remote calls."""
-    calls = await requests.beside(request.read_body(), requests.read_list)
+    calls = requests.read_list(request.read_body())
     if len(calls) > MOST_ANSWERED:
         raise BadRequest(f"There are more than {MOST_ANSWERED} calls in it.")
     assert request.user is not None
     limits = request.backend.limits
     if delay := limits.call(limits.keys(request.user, request.address), len(calls)):
         await asyncio.sleep(delay)
-    return Response((orjson.dumps(await request.project.services.call(calls, request.user)),))
+    caller = Caller(request.user, request.author.client_id)
+    results = await request.project.services.call_all(calls, caller)
+    return Response((orjson.dumps(results),))
+
+
+async def publish(request: Request) -> Response:
+    """``POST /api/v1/publish {"name","value"}``: an event on a channel of the application's."""
+    sent = requests.read_json(request.read_body())
+    name = sent.get("name")
+    if not isinstance(name, str) or not 0 < len(name) <= protocol.LONGEST_NAME:
+        raise BadRequest(f"name is not a text of up to {protocol.LONGEST_NAME} characters.")
+    if "value" not in sent:
+        raise BadRequest("The value is missing.")
+    if name in BUILT_IN:
+        raise Forbidden(f"What {name} tells comes from the server alone.")
+    assert request.user is not None
+    if not await request.project.guards.allow(name, request.user):
+        raise Forbidden("You are not allowed to do this.")
+    request.project.publish(name, sent["value"])
+    return Response((orjson.dumps({"action": "published", "name": name}),))
 
 
 _of_server = partial(Endpoint, of_server=True)
@@ -692,20 +776,23 @@ WATCHED: Final = (
 #: first parameter, stand together.
 ENDPOINTS: Final = (
     Endpoint("GET", "/api/v1", Role.viewer, handshake, is_remote=True),
-    Endpoint("POST", "/api/v1", Role.viewer, call, takes_body=True, is_remote=True),
+    Endpoint("POST", "/api/v1", Role.viewer, call, body=Size.frame, is_remote=True),
+    Endpoint("POST", "/api/v1/publish", Role.editor, publish, body=Size.frame),
     Endpoint("GET", "/data", Role.viewer, load),
     Endpoint("HEAD", "/data", Role.viewer, load),
-    Endpoint("POST", "/data", Role.editor, save, takes_body=True),
+    Endpoint("POST", "/data", Role.editor, save, body=Size.write),
+    Endpoint("GET", "/data/changes", Role.viewer, changes),
     Endpoint("GET", "/data/history", Role.viewer, history),
     Endpoint("POST", "/data/undo/{seq}", Role.editor, undo),
-    Endpoint("POST", "/data/{entity}", Role.editor, insert, takes_body=True),
-    Endpoint("PUT", "/data/{entity}/{id}", Role.editor, update, takes_body=True),
+    Endpoint("POST", "/data/{entity}", Role.editor, insert, body=Size.write),
+    Endpoint("PUT", "/data/{entity}/{id}", Role.editor, update, body=Size.write),
     Endpoint("DELETE", "/data/{entity}/{id}", Role.editor, delete),
     _of_server("GET", "/projects", Role.viewer, projects, anywhere=True),
-    _of_server("POST", "/projects", Role.admin, create_project, takes_body=True),
-    _of_server("PUT", "/projects/{name}", Role.admin, change_project, takes_body=True),
+    _of_server("POST", "/projects", Role.admin, create_project, body=Size.write),
+    _of_server("PUT", "/projects/{name}", Role.admin, change_project, body=Size.write),
     _of_server("DELETE", "/projects/{name}", Role.admin, delete_project),
     _of_server("POST", "/projects/restore/{name}", Role.admin, restore_project),
+    _of_server("GET", "/webhooks", Role.admin, webhooks),
     *WATCHED,
 )
 
@@ -755,36 +842,6 @@ def as_insert(entity: Entity, write: BatchRow) -> BatchRow:
 def row_of(entity: Entity, sid: str, form: dict[str, str]) -> BatchRow:
     """A write of the client's mode POST, which has the action among the fields."""
     return BatchRow(str(form.get("!nativeeditor_status")), sid, entity.unpack(form))
-
-
-def history_page(changes: Iterable[Change], calendar: Calendar) -> bytes:
-    """The body of a page of the history."""
-    return orjson.dumps({"history": [line(change, calendar) for change in changes]})
-
-
-def line(change: Change, calendar: Calendar) -> dict[str, Any]:
-    """A change as the history shows it: ``at`` in UTC, ``fields`` as field → [old, new]."""
-    fields = {
-        field: [_shown(field, value, calendar) for value in values]
-        for field, values in change.fields.items()
-        if field != "target" or change.entity.name != "task"
-    }
-    return {
-        "seq": change.seq,
-        "group": change.group,
-        "entity": change.entity.name,
-        "id": change.id,
-        "action": change.action,
-        "user": change.author.user,
-        "at": _time(change.at),
-        "fields": fields,
-    }
-
-
-def _shown(field: str, value: Any, calendar: Calendar) -> Any:
-    # The journal has dates as they are stored; old lines may have None or another value there.
-    dated = field in ("start_date", "end_date") and isinstance(value, str)
-    return calendar.show(value) if dated else value
 
 
 def answer(action: bytes, outcome: WriteResult) -> bytes:

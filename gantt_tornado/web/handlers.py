@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from gantt_tornado.errors import GanttError, NotFound
 from gantt_tornado.model.user import User
 from gantt_tornado.project import Project
 from gantt_tornado.web import endpoints, proxies, requests
+from gantt_tornado.web.change_stream import ChangeStream
 from gantt_tornado.web.endpoints import Address, Endpoint, Request, Response
 from gantt_tornado.web.requests import JSON, Body
 
@@ -105,9 +107,10 @@ class EndpointHandler(BoundedHandler):
         self.backend = backend
         self.address = address
         self.body_timeout = backend.config.body_timeout
-        self.longest_body = backend.config.max_body if address.takes_body else 0
+        self.longest_body = address.longest_body(backend.config)
         self.user = None
-        self._refusal: Response | None = None
+        self._refusal: GanttError | None = None
+        self._stream: ChangeStream | None = None
         # Tornado called it before the backend, and with it the listed origins, was known.
         self.set_default_headers()
 
@@ -141,7 +144,7 @@ class EndpointHandler(BoundedHandler):
             if "Expect" in self.request.headers:
                 raise
             # Sent when the body has been read to its end.
-            self._refusal = self._error_response(error)
+            self._refusal = error
 
     async def admit(self) -> None:
         """Find out who asks, and whether they may.
@@ -171,8 +174,10 @@ class EndpointHandler(BoundedHandler):
     async def respond(self, *path: str | None) -> None:
         # Its body has come, which may have taken the client long.
         self._began = time.perf_counter()
-        response = self._refusal or await self._response(path)
-        await self._send(response)
+        if self._refusal is not None:
+            await self._send(self._error_response(self._refusal))
+            return
+        await self._send(await self._response(path))
 
     get = head = post = put = delete = patch = respond
 
@@ -204,6 +209,9 @@ class EndpointHandler(BoundedHandler):
         self.set_status(response.status)
         for name, value in response.headers:
             self.set_header(name, value)
+        if response.stream is not None:
+            await self._send_stream(response.stream)
+            return
         if not response.has_body:
             return
         self.set_header("Content-Length", str(response.size))
@@ -211,12 +219,39 @@ class EndpointHandler(BoundedHandler):
             return
         for piece in response.slices():
             self.write(piece)
-            if len(piece) >= endpoints.FLUSH_EVERY:
-                try:
-                    await asyncio.wait_for(self.flush(), self.body_timeout)
-                except TimeoutError:
-                    endpoints.close_slow(self.backend, self.request)
-                    return
+            if len(piece) >= endpoints.FLUSH_EVERY and not await self._flushed():
+                return
+        if response.closes:
+            await self.finish()
+            self.request.connection.close()  # type: ignore[union-attr]
+
+    async def _send_stream(self, stream: ChangeStream) -> None:
+        self._stream = stream
+        try:
+            # At once: who follows wants to know that it has begun.
+            going = await self._flushed()
+            async with aclosing(stream.pieces()) as pieces:
+                async for piece in pieces:
+                    self.write(piece)
+                    going = going and await self._flushed()
+                    if not going:
+                        return
+        finally:
+            stream.end()
+
+    async def _flushed(self) -> bool:
+        """Wait until all has been written. Returns whether it was, in time."""
+        try:
+            await asyncio.wait_for(self.flush(), self.body_timeout)
+        except TimeoutError:
+            endpoints.close_slow(self.backend, self.request)
+            return False
+        return True
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        if self._stream is not None:
+            self._stream.close()
 
     def check_xsrf_cookie(self) -> None:
         """Nothing: the stock client does not send the cookie; the origin is checked instead."""
@@ -241,6 +276,9 @@ class EndpointHandler(BoundedHandler):
         self.finish(orjson.dumps(body))
 
     def _error_response(self, error: GanttError) -> Response:
+        endpoint, body = self.endpoint, self._body
+        if endpoint is not None and body is not None:
+            return endpoints.endpoint_error(endpoint, self.request, error, body.read)
         return endpoints.error_response(self.request, error, is_remote=self._is_remote)
 
     @property

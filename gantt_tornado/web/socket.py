@@ -18,9 +18,10 @@ from tornado import web, websocket
 from gantt_tornado.backend import Backend
 from gantt_tornado.errors import Forbidden, TooMany
 from gantt_tornado.limits import Keys
+from gantt_tornado.live import presence
 from gantt_tornado.live.hub import Send
 from gantt_tornado.live.positions import page_url
-from gantt_tornado.live.services import MOST_ANSWERED, refused
+from gantt_tornado.live.services import MOST_ANSWERED, Caller, Result, refused
 from gantt_tornado.model import protocol
 from gantt_tornado.model.marks import Position
 from gantt_tornado.model.protocol import Call, Subscribe, Unsubscribe
@@ -38,8 +39,8 @@ log = logging.getLogger(__name__)
 SWITCHING: Final = 101
 #: Channels that one connection may join.
 MOST_CHANNELS: Final = 100
-#: Frames with calls of one connection that may be in progress at a time.
-MOST_UNDER_WAY: Final = 20
+#: Calls of one connection that may be under way at a time.
+MOST_UNDER_WAY: Final = 100
 
 
 class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
@@ -177,34 +178,49 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             # Only now: ask() must not name a channel before its replay was sent.
             self._channels.add(name)
             self._project.hub.subscribe(self, name)
+            if name == presence.CHANNEL:
+                self._project.presence.subscribed(self)
 
     async def _call(self, calls: list[Any]) -> None:
-        """Start a task for calls, so that later frames are read meanwhile: behind a slow call
+        """Start a task for each call, so that later frames are read meanwhile: behind a slow call
         the page's pongs would wait, and its connection would be closed."""
-        if len(calls) > MOST_ANSWERED:
-            log.debug("ignored a frame of %d calls", len(calls))
+        if not calls or len(calls) > MOST_ANSWERED:
+            self._refuse(calls, "too many calls at once")
             return
-        if len(self._calls) >= MOST_UNDER_WAY:
-            self._answer(refused(calls, "too many calls are under way"))
-            return
-        task = asyncio.create_task(self._carry_out(calls))
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        for at, call in enumerate(calls):
+            if len(self._calls) >= MOST_UNDER_WAY:
+                # Those that wait for nothing are done by then.
+                await asyncio.sleep(0)
+            if self._ended:
+                return
+            if len(self._calls) >= MOST_UNDER_WAY:
+                self._refuse(calls[at:], "too many calls are under way")
+                break
+            self._calls.add(asyncio.create_task(self._carry_out(call)))
         # A call that does not wait is answered before the next frame is read.
         await asyncio.sleep(0)
 
-    async def _carry_out(self, calls: list[Any]) -> None:
+    async def _carry_out(self, call: Any) -> None:
         assert self.user is not None
+        caller = Caller(self.user, self._tab, self)
         try:
-            if delay := self.backend.limits.call(self._keys, len(calls)):
+            if delay := self.backend.limits.call(self._keys, 1):
                 await asyncio.sleep(delay)
+            self._answer([await self._project.services.call(call, caller)])
         except TooMany as error:
-            self._answer(refused(calls, error.message))
-            return
-        self._answer(await self._project.services.call(calls, self.user))
+            self._answer(refused([call], error.message))
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._calls.discard(task)
 
-    def _answer(self, results: list[dict[str, Any]]) -> None:
-        self.send(protocol.websocket_frame(protocol.result(results)))
+    def _refuse(self, calls: list[Any], why: str) -> None:
+        # A frame without any call is answered too.
+        answers = [[each] for each in refused(calls, why)] if calls else [[]]
+        self.send(b"".join(map(_result_frame, answers)))
+
+    def _answer(self, results: list[Result]) -> None:
+        self.send(_result_frame(results))
 
     @property
     def _keys(self) -> Keys:
@@ -306,3 +322,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         # With any other verb it is an ordinary request.
         upgrade = self.request.headers.get("Upgrade", "").lower()
         return self.request.method == "GET" and upgrade == "websocket"
+
+
+def _result_frame(results: list[Result]) -> bytes:
+    return protocol.websocket_frame(protocol.result(results))

@@ -52,7 +52,7 @@ def two_tabs(browser: Browser, server: Server) -> list[bytes]:
     two.shows("10", "Foundation slab, poured")
     for tab in tabs:
         tab.run("gantt.selectTask(10)")
-        tab.until("document.getElementById('people').textContent.includes('2 people')")
+        tab.until("document.getElementById('people').textContent.includes('only you')")
     agree(server, *tabs)
     return [tab.page.screenshot() for tab in tabs]
 

@@ -242,7 +242,10 @@ def test_a_remote_call_says_what_failed(tab):
 def test_presence_is_passed_on(server, open_tabs, tab):
     tab.run("(window.seen = [], ganttLive.on('presence', (value) => seen.push(value)))")
     open_tabs(server.url)
-    tab.until("seen.some(({ type, count }) => type === 'presence' && count === 2)")
+    # Two tabs of one person.
+    tab.until(
+        "seen.some(({ type, count, people }) => type === 'presence' && count === 1 && people)"
+    )
 
 
 def test_the_servers_words_in_the_pages_language(server, tab):

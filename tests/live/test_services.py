@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gantt_tornado.live.services import MOST_CALLS, Services
+from gantt_tornado.live.services import MOST_ANSWERED, MOST_CALLS, Caller, Services, refused
 from gantt_tornado.model import protocol
 from gantt_tornado.model.user import Role, User
 
@@ -21,7 +21,7 @@ def services() -> Services:
 
 
 def call(services: Services, *calls: Any) -> list[dict[str, Any]]:
-    return asyncio.run(services.call(list(calls), ANN))
+    return asyncio.run(services.call_all(list(calls), Caller(ANN, "page-a")))
 
 
 def test_without_services_the_handshake_is_the_documented_one() -> None:
@@ -129,3 +129,29 @@ def test_one_frame_carries_only_so_many_calls(services: Services) -> None:
     one = {"id": "1", "name": "math.add", "args": [1, 1]}
     answers = call(services, *[one] * (MOST_CALLS + 2))
     assert [bool(answer["error"]) for answer in answers] == [False] * MOST_CALLS + [True] * 2
+
+
+class TestBuiltIn:
+    @pytest.fixture
+    def services(self, services: Services) -> Services:
+        services.build_in("plan.who", lambda caller: [caller.user.name, caller.client_id])
+        return services
+
+    def test_it_learns_who_calls_and_from_which_page(self, services: Services) -> None:
+        assert call(services, {"id": "1", "name": "plan.who"})[0]["data"] == ["ann", "page-a"]
+
+    def test_only_a_page_that_is_told_more_learns_of_it(self, services: Services) -> None:
+        assert "plan" not in services.handshake()["api"]
+        assert services.handshake({})["api"] == {"math": {"add": 1}, "plan": {"who": 1}}
+
+    def test_one_of_the_applications_wins(self, services: Services) -> None:
+        services.add("plan.who", lambda user: "mine")
+        assert call(services, {"id": "1", "name": "plan.who"})[0]["data"] == "mine"
+        assert services.handshake({})["api"]["plan"] == {"who": 1}
+
+
+def test_of_very_many_only_those_are_refused_that_somebody_waits_for() -> None:
+    waiting = {"id": "7", "name": "math.add"}
+    calls = [*[None] * MOST_ANSWERED, waiting]
+    assert refused(calls, "no") == [{"id": "7", "data": None, "error": "no"}]
+    assert len(refused(calls[1:], "no")) == MOST_ANSWERED

@@ -81,10 +81,18 @@ REQUESTS = {
     "a listed page": ({"Origin": LISTED}, "PUT", "/data/task/1", b"{}"),
     "delete": ({}, "DELETE", "/data/task/1", None),
     "delete of what was never saved": ({}, "DELETE", "/data/task/t%20x", None),
+    "changes": ({}, "GET", "/data/changes?live=0", None),
+    "changes of another history": ({}, "GET", "/data/changes?since=7", None),
+    "changes by nobody": ({"Remote-Token": "x"}, "GET", "/data/changes", None),
+    "an event": ({}, "POST", "/api/v1/publish", b'{"name":"news","value":1}'),
+    "an event of ours": ({}, "POST", "/api/v1/publish", b'{"name":"tasks","value":1}'),
+    "an event that is too large": ({}, "POST", "/api/v1/publish", b"x" * 70_000),
     "handshake": ({}, "GET", "/api/v1", None),
     "handshake as anonymous": ({"Remote-Token": ""}, "GET", "/api/v1", None),
     "calls": ({}, "POST", "/api/v1", b'[{"id":"1","name":"a.b","args":[]}]'),
     "too many calls": ({}, "POST", "/api/v1", b"[%s1]" % (b"1," * 2000)),
+    "calls that are too large": ({}, "POST", "/api/v1", b"[%s]" % (b" " * 70_000)),
+    "calls by nobody": ({"Remote-Token": "x"}, "POST", "/api/v1", b'[{"id":"1"}]'),
     "calls of another host": ({"Origin": "https://evil.example"}, "POST", "/api/v1", b"[]"),
     "a verb that is not there": ({}, "DELETE", "/data/history", None),
     "a path that is not there": ({}, "GET", "/data/task/1/2", None),
@@ -108,6 +116,8 @@ REQUESTS = {
     "end of a project": (AS_ADMIN, "DELETE", "/projects/house?name=house", None),
     "end of a project without its name": (AS_ADMIN, "DELETE", "/projects/house", None),
     "a project taken back": (AS_ADMIN, "POST", "/projects/restore/gone", b""),
+    "webhooks": (AS_ADMIN, "GET", "/webhooks", None),
+    "webhooks by an editor": ({}, "GET", "/webhooks", None),
     "a project that has no verb": (AS_ADMIN, "GET", "/projects/house", None),
 }
 
@@ -342,3 +352,14 @@ class TestSlowReaders:
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(16 << 20)
         writer.close()
+
+
+@pytest.mark.parametrize("prefix", ["", "/handlers"])
+async def test_calls_that_are_too_large_end_their_connection(gantt, prefix):
+    port = int(gantt.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"POST {prefix}/api/v1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n"
+    writer.write(head.encode() + b"x" * 70_000)
+    answer = await asyncio.wait_for(reader.read(), 3)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 413 ") and answer.endswith(b"more than 64 KiB.")

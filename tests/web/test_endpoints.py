@@ -51,7 +51,7 @@ class TestTable:
     def test_who_may_only_look_changes_nothing(self, endpoint):
         reads = endpoint.verb in ("GET", "HEAD") or endpoint.is_remote
         writes = Role.admin if endpoint.of_server else Role.editor
-        if endpoint.path == "/metrics":
+        if endpoint.path in ("/metrics", "/webhooks"):
             reads = False
         assert endpoint.role == (Role.viewer if reads else writes)
 
@@ -130,6 +130,15 @@ class TestErrors:
     def test_the_remote_protocol_has_a_refusal_of_its_own(self):
         assert self.told(Forbidden("x"), is_remote=True)[2] == {"error": "Forbidden"}
 
+    def test_calls_that_fail_are_answered_one_by_one(self):
+        (endpoint,) = (e for e in ENDPOINTS if e.verb == "POST" and e.path == "/api/v1")
+        body = b'[{"id":"1"},{"id":"2"}]'
+        response = endpoints.endpoint_error(endpoint, http(), Unavailable("Later."), lambda: body)
+        assert response.status == 503
+        assert orjson.loads(response.chunks[0]) == [
+            {"id": id, "data": None, "error": "Later."} for id in ("1", "2")
+        ]
+
     @pytest.mark.gen_test
     async def test_an_endpoint_that_fails_has_a_response_all_the_same(self, backend):
         async def fail(request):
@@ -155,3 +164,39 @@ async def test_an_endpoint_needs_no_connection(backend):
     assert backend.item("task", id)["text"] == "Build"
     (change, _) = await backend.history()
     assert change.author.user == "Eve"
+
+
+class TestPublish:
+    @pytest.mark.gen_test
+    async def test_who_listens_is_told(self, gantt, listen):
+        socket = await listen("news")
+        answer = await gantt.post("/api/v1/publish", {"name": "news", "value": {"type": "fair"}})
+        assert (answer.status, answer.json) == (200, {"action": "published", "name": "news"})
+        assert await socket.event() == {"name": "news", "value": {"type": "fair"}}
+
+    @pytest.mark.parametrize(
+        "sent, status",
+        [
+            *(({"name": name, "value": 1}, 403) for name in ("tasks", "links", "presence")),
+            *(({"name": name, "value": 1}, 400) for name in ("", 5, None, "x" * 201)),
+            ({"value": 1}, 400),
+            ({"name": "news"}, 400),
+            ([], 400),
+            ({"name": "news", "value": "x" * 70_000}, 413),
+        ],
+    )
+    @pytest.mark.gen_test
+    async def test_what_is_none_of_the_applications_is_refused(self, gantt, sent, status):
+        answer = await gantt.post("/api/v1/publish", sent)
+        assert (answer.status, answer.json["action"]) == (status, "error")
+
+    @pytest.mark.gen_test
+    async def test_a_viewer_tells_nothing(self, viewer):
+        answer = await viewer.post("/api/v1/publish", {"name": "news", "value": 1})
+        assert answer.status == 403
+
+    @pytest.mark.gen_test
+    async def test_who_may_not_listen_may_not_tell(self, backend, gantt):
+        backend.guard("payroll", lambda user: user.name == "Ada")
+        answer = await gantt.post("/api/v1/publish", {"name": "payroll", "value": 1})
+        assert answer.status == 403

@@ -69,7 +69,10 @@ class TestCalls:
     async def test_on_a_socket_each_is_answered(self, listen):
         socket = await listen("tasks")
         results = await socket.call(*self.calls(50))
-        assert len(results) == 50 and all("too fast" in each["error"] for each in results)
+        # Each counts for itself: the first are done.
+        refused = [each for each in results if each["error"]]
+        assert len(results) == 50 > len(refused) > 40
+        assert all("too fast" in each["error"] for each in refused)
 
 
 class TestSockets:

@@ -21,7 +21,7 @@ from gantt_tornado.model.user import color_of
 from gantt_tornado.store import items
 from gantt_tornado.store.writer import OnCommit
 from gantt_tornado.web.socket import MOST_UNDER_WAY
-from tests.conftest import VIEWER
+from tests.conftest import COLLEAGUE, VIEWER
 
 pytestmark = pytest.mark.gen_test
 
@@ -487,26 +487,28 @@ class TestCalls:
         assert answer.json == [{"id": "5", "data": "Eve", "error": ""}]
 
     async def test_nobody_posts_without_a_token(self, gantt):
-        answer = await gantt.anonymous().post("/api/v1", [self.call("who")])
-        assert (answer.status, answer.body) == FORBIDDEN
+        answer = await gantt.anonymous().post("/api/v1", [self.call("who", id="5")])
+        assert answer.status == 403
+        assert answer.json == [{"id": "5", "data": None, "error": answer.json[0]["error"]}]
 
     @pytest.mark.parametrize("token", ["", "wrong"])
     async def test_nobody_posts_without_a_token_as_if_to_open_a_socket(self, backend, gantt, token):
         called = []
         backend.services.add("who.else", called.append)
         sender = gantt.having(Remote_Token=token, Upgrade="websocket")
-        answer = await sender.post("/api/v1", [self.call("else")])
-        assert (answer.status, answer.body, called) == (*FORBIDDEN, [])
+        answer = await sender.post("/api/v1", [self.call("else", id="5")])
+        assert (answer.status, answer.json[0]["id"], called) == (403, "5", [])
 
     async def test_a_script_with_more_calls_than_are_answered_is_refused_at_once(self, gantt):
-        assert (await gantt.post("/api/v1", [1] * (MOST_ANSWERED + 1))).status == 400
+        answer = await gantt.post("/api/v1", [1] * MOST_ANSWERED + [self.call("who")])
+        assert (answer.status, [each["id"] for each in answer.json]) == (400, ["1"])
         assert len((await gantt.post("/api/v1", [1] * MOST_ANSWERED)).json) == MOST_ANSWERED
 
-    async def test_a_frame_with_more_calls_than_are_answered_is_ignored(self, listen):
+    async def test_of_a_frame_with_more_calls_those_with_an_id_are_refused(self, listen):
         socket = await listen("news")
-        await socket.send({"action": "call", "body": [1] * (MOST_ANSWERED + 1)})
-        (answer,) = await socket.call(self.call("who"))
-        assert not answer["error"]
+        await socket.send({"action": "call", "body": [1] * MOST_ANSWERED + [self.call("who")]})
+        (refused,) = (await socket.frame())["body"]
+        assert refused["id"] == "1" and refused["error"]
 
     async def test_a_page_of_another_host_may_not_post(self, gantt):
         sender = gantt.having(Origin="https://evil.example")
@@ -516,11 +518,26 @@ class TestCalls:
     async def test_what_is_no_array_is_refused(self, gantt, body):
         sender = gantt.having(Content_Type="application/json")
         answer = await sender.post("/api/v1", body)
-        assert (answer.status, answer.json["action"]) == (400, "error")
+        (refused,) = answer.json
+        assert answer.status == 400 and refused["error"]
 
-    async def test_an_oversize_array_is_refused(self, gantt):
-        answer = await gantt.post("/api/v1", ["x" * 2_000_000])
-        assert answer.status == 413
+    async def test_no_refusal_is_an_object_on_which_the_client_would_wait_for_ever(self, gantt):
+        calls = [self.call("who", id="5"), self.call("who", id="6")]
+        answers = [
+            await gantt.having(Origin="https://evil.example").post("/api/v1", calls),
+            await gantt.having(Remote_Token="wrong").post("/api/v1", calls),
+            await gantt.post("/p/nowhere/api/v1", calls),
+        ]
+        assert [answer.status for answer in answers] == [403, 403, 404]
+        assert [[each["id"] for each in answer.json] for answer in answers] == [["5", "6"]] * 3
+
+    async def test_calls_that_are_too_large_to_be_read_are_no_json_for_the_client(self, gantt):
+        calls = [self.call("echo", "x" * 70_000)]
+        for sender in (gantt, gantt.having(Remote_Token="wrong")):
+            answer = await sender.post("/api/v1", calls)
+            assert (answer.status, answer.headers["Connection"]) == (413, "close")
+            with pytest.raises(orjson.JSONDecodeError):
+                orjson.loads(answer.body)
 
     @pytest.mark.parametrize("name", ["nothing", "echo.x", "__class__", ""])
     async def test_an_unknown_method_is_an_error(self, listen, name):
@@ -558,8 +575,9 @@ class TestCalls:
 
     async def test_every_call_gets_its_result(self, listen):
         socket = await listen()
-        calls = [self.call("echo", id=str(number)) for number in range(150)]
-        assert len(await socket.call(*calls)) == 150
+        ids = [str(number) for number in range(3 * MOST_UNDER_WAY)]
+        results = await socket.call(*(self.call("echo", id=id) for id in ids))
+        assert [(each["id"], each["error"]) for each in results] == [(id, "") for id in ids]
 
 
 class TestSlowCalls:
@@ -622,6 +640,25 @@ class TestSlowCalls:
         received = await socket.read_until(b'"id":"last"')
         assert b"event" not in received
         socket.close()
+
+    async def test_each_result_of_a_frame_comes_in_a_frame_of_its_own_as_it_is_done(
+        self, listen, gate
+    ):
+        socket = await listen()
+        calls = [self.call(name, id=name)["body"][0] for name in ("wait", "tell", "nothing")]
+        await socket.send({"action": "call", "body": calls})
+        ids = [[each["id"] for each in (await socket.frame())["body"]] for _ in range(2)]
+        assert ids == [["tell"], ["nothing"]]
+        gate.set()
+        assert [each["id"] for each in (await socket.frame())["body"]] == ["wait"]
+
+    async def test_of_one_frame_too_only_so_many_are_under_way(self, listen, gate):
+        socket = await listen()
+        calls = [self.call("wait", id=str(each))["body"][0] for each in range(MOST_UNDER_WAY + 2)]
+        await socket.send({"action": "call", "body": calls})
+        for number in (MOST_UNDER_WAY, MOST_UNDER_WAY + 1):
+            (refused,) = (await socket.frame())["body"]
+            assert refused["id"] == str(number) and "under way" in refused["error"]
 
     async def test_only_so_many_are_under_way(self, listen, gate):
         socket = await listen()
@@ -1062,15 +1099,58 @@ class TestPace:
 class TestPresence:
     async def test_everybody_learns_how_many_there_are(self, listen):
         first = await listen("presence")
-        assert await first.value() == {"type": "presence", "count": 1}
-        await listen("presence")
-        assert await first.value() == {"type": "presence", "count": 2}
+        assert (await first.value("presence"))["count"] == 1
+        await listen("presence", token=COLLEAGUE)
+        assert (await first.value("presence"))["count"] == 2
 
     async def test_everybody_learns_that_somebody_left(self, listen):
-        first, second = await listen("presence"), await listen()
+        first, second = await listen("presence"), await listen(token=COLLEAGUE)
         await first.value()
         await second.close()
-        assert await first.value() == {"type": "presence", "count": 1}
+        assert (await first.value("presence"))["count"] == 1
+
+    async def test_who_is_signed_in_learns_who_is_here(self, listen):
+        first, _ = await listen("presence"), await listen(token=COLLEAGUE)
+        (eve, carl) = (await first.value("presence"))["people"]
+        assert (eve["name"], eve["color"]) == ("Eve", color_of("Eve"))
+        assert (carl["name"], carl["items"]) == ("Carl", [])
+
+    async def test_what_one_has_selected_is_told_and_ends_with_its_socket(self, gantt, listen):
+        task = (await gantt.add("task"))["id"]
+        first, second = await listen("presence"), await listen(token=COLLEAGUE)
+        assert (await first.value())["people"][1]["items"] == []
+        await second.call({"id": "1", "name": "live.here", "args": [task]})
+        told = (await first.value())["people"][1]["items"]
+        assert told == [{"id": task, "how": "selected"}]
+        await second.close()
+        assert [each["name"] for each in (await first.value())["people"]] == ["Eve"]
+
+    async def test_another_project_has_people_of_its_own(self, backend, gantt, listen):
+        await backend.create_project("house")
+        first = await listen("presence")
+        gantt.url += "/p/house"
+        second = await listen("presence", token=COLLEAGUE)
+        assert [each["name"] for each in (await first.value())["people"]] == ["Eve"]
+        assert [each["name"] for each in (await second.value())["people"]] == ["Carl"]
+
+
+class TestStrangers:
+    """Whom the application lets in without a name."""
+
+    @pytest.fixture
+    def authenticate(self):
+        def who(handler):
+            name = handler.get_query_argument("token", "")
+            return User(name.removeprefix("secret-"), Role.viewer)
+
+        return who
+
+    async def test_they_are_counted_and_told_no_names(self, listen):
+        stranger = await listen("presence", token="", handshake=False)
+        known = await listen("presence", token="ann", handshake=False)
+        assert await stranger.value() == {"type": "presence", "count": 2}
+        value = await known.value()
+        assert (value["count"], [each["name"] for each in value["people"]]) == (2, ["ann"])
 
 
 class TestResend:

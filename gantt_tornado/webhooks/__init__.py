@@ -1,0 +1,1 @@
+"""Posting committed changes to other programs."""

@@ -1,0 +1,135 @@
+"""One POST to a webhook: bounded in time and size, and only to an address that may be reached.
+
+What is checked is the address that is connected to: the name is resolved once, its addresses are
+looked at, and the connection goes to one of these, with the name in its Host and its TLS handshake.
+Redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tornado.netutil import Resolver
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+#: Seconds for the connection, and for all of it.
+CONNECT_TIMEOUT: Final = 5.0
+TIMEOUT: Final = 15.0
+#: Bytes of an answer's body, and of its headers.
+LARGEST_ANSWER: Final = 64 << 10
+LARGEST_HEADERS: Final = 16 << 10
+#: Seconds to wait that an answer may ask for.
+LONGEST_WAIT: Final = 3600.0
+#: Behind it stands an IPv4 address, which a gateway leads to (RFC 6052).
+_NAT64: Final = "64:ff9b::/96"
+
+
+class AddressRefused(OSError):
+    """The name leads to no address that may be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a POST: "" where the message was taken, and otherwise why it was not.
+    ``wait`` are the seconds that the answer asks to wait for."""
+
+    failure: str = ""
+    wait: float = 0.0
+
+
+class CheckedResolver(Resolver):
+    """Resolves names to public addresses alone."""
+
+    def initialize(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    def close(self) -> None:
+        self._resolver.close()
+
+    async def resolve(
+        self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[tuple[int, Any]]:
+        found = await self._resolver.resolve(host, port, family)
+        public = [(kind, address) for kind, address in found if is_public(address[0])]
+        if not public:
+            raise AddressRefused("a private address, and allow_private is not set")
+        return public
+
+
+class Poster:
+    """Posts to one URL. It belongs on the loop.
+
+    Args:
+        allow_private: whether addresses of this machine and of private networks may be reached.
+    """
+
+    def __init__(self, url: str, allow_private: bool, timeout: float = TIMEOUT) -> None:
+        self._url = url
+        self._timeout = timeout
+        resolver = Resolver()
+        self._resolver = resolver if allow_private else CheckedResolver(resolver)
+        self._client = SimpleAsyncHTTPClient(
+            force_instance=True,
+            resolver=self._resolver,
+            max_clients=1,
+            max_header_size=LARGEST_HEADERS,
+            max_body_size=LARGEST_ANSWER,
+            # Bytes read ahead, also of an answer that ends with its connection.
+            max_buffer_size=2 * LARGEST_ANSWER,
+        )
+
+    async def post(self, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """Send a message once. Does not raise."""
+        try:
+            answer = await self._client.fetch(
+                self._url,
+                raise_error=False,
+                method="POST",
+                headers=dict(headers),
+                body=body,
+                user_agent="gantt-tornado",
+                follow_redirects=False,
+                decompress_response=False,
+                connect_timeout=min(CONNECT_TIMEOUT, self._timeout),
+                request_timeout=self._timeout,
+            )
+        except Exception as error:
+            # Whatever a receiver makes of HTTP.
+            return Outcome(_said(error))
+        if answer.error is None:
+            return Outcome()
+        if answer.code == 599:
+            return Outcome(_said(answer.error))
+        moved = ", and redirects are not followed" if 300 <= answer.code < 400 else ""
+        return Outcome(f"HTTP {answer.code}{moved}", _seconds(answer.headers.get("Retry-After")))
+
+    def close(self) -> None:
+        self._client.close()
+        self._resolver.close()
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the internet, in each way in which IPv6 can spell an IPv4
+    one."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
+        if ip in ipaddress.IPv6Network(_NAT64):
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner and not is_public(str(inner)):
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+def _said(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return text.removeprefix("HTTP 599: ")
+
+
+def _seconds(text: str | None) -> float:
+    """What a Retry-After asks for; one with a date counts for nothing."""
+    return min(float(text), LONGEST_WAIT) if text and text.isdecimal() else 0.0
