@@ -238,7 +238,8 @@ class Address:
         """Bytes of a body."""
         if self._body is Size.none:
             return 0
-        return config.max_body if self._body is Size.write else config.max_frame
+        frame = min(config.max_frame, config.max_body)
+        return config.max_body if self._body is Size.write else frame
 
     @cached_property
     def is_remote(self) -> bool:
