@@ -474,12 +474,14 @@ class Backend:
 
     def state(self) -> State:
         """What is so just now, for ``GET /metrics``."""
-        projects = self._open_projects
+        projects, lag = self._open_projects, self.webhooks.lag()
         return State(
             queue=self._writer.waiting,
             sockets=sum(len(each.connections) for each in projects),
             projects=len(projects),
             journal=sum(each.plan.seq - each.plan.horizon for each in projects),
+            webhook_changes=sum(each["changes"] for each in lag),
+            webhook_seconds=max((each["seconds"] for each in lag), default=0.0),
         )
 
     @property

@@ -100,9 +100,13 @@ class State:
         sockets: those that are open.
         projects: those that are in memory.
         journal: changes of them that can be replayed and undone.
+        webhook_changes: changes that are still to be sent to webhooks.
+        webhook_seconds: since when a message of one is not taken, the longest.
     """
 
     queue: int
     sockets: int
     projects: int
     journal: int
+    webhook_changes: int
+    webhook_seconds: float

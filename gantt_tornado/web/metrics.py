@@ -42,6 +42,8 @@ GAUGES: Final = (
     ("gantt_sockets", "sockets", "Open sockets"),
     ("gantt_open_projects", "projects", "Projects in memory"),
     ("gantt_journal_changes", "journal", "Changes of open projects that can be replayed"),
+    ("gantt_webhook_changes", "webhook_changes", "Changes that are still to be sent to webhooks"),
+    ("gantt_webhook_seconds", "webhook_seconds", "Since when a message of one is not taken"),
 )
 HISTOGRAMS: Final = (
     ("gantt_commit_seconds", "commits", "Time of a transaction, its sync included"),

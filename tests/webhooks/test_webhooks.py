@@ -108,6 +108,7 @@ async def test_an_admin_sees_how_far_it_is_behind(backend, gantt, receiver):
         await gantt.add("task")
     (hook,) = (await gantt.having(Remote_Token=ADMIN).get("/webhooks")).json["webhooks"]
     assert (hook["changes"], hook["url"]) == (3, receiver.url.removesuffix("/hook"))
+    assert backend.state().webhook_changes == 3
     receiver.gate.set()
     for _ in range(3):
         await receiver.next()
