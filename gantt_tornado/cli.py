@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 #: The exit status of a server that could not start.
 CANNOT_START: Final = 2
+_PACKAGE: Final = Path(__file__).parent
+#: Configurations that come with it.
+SAMPLES: Final = ("default", "production")
 #: Settings that SIGHUP reads anew.
 RENEWED: Final = frozenset({"tokens", "jwt"})
 #: Connections that may wait while the loop is busy: a company's browsers after a restart.
@@ -45,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags = vars(_parser().parse_args(arguments))
         if run := flags.pop("run", None):
             return int(run(flags) or 0)
+        if name := flags.pop("print_config"):
+            print(_sample(name), end="")
+            return 0
         file = flags.pop("config")
         read = partial(read_config, file, os.environ, flags)
         config = read()
@@ -253,12 +259,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", metavar="FILE", type=Path, help="a TOML file of settings (default: none)"
     )
+    parser.add_argument(
+        "--print-config", metavar="NAME", choices=SAMPLES,
+        help="print a file of settings to begin with: default or production",
+    )  # fmt: skip
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="other commands", metavar="COMMAND")
     token_commands.add(commands)
     database_commands.add(commands)
     conform_command.add(commands)
     return parser
+
+
+def _sample(name: str) -> str:
+    """One of the configurations that come with it."""
+    # Beside the package in a source tree, inside it in a wheel.
+    folders = (_PACKAGE / "samples", _PACKAGE.parent / "config")
+    files = (folder / f"{name}.toml" for folder in folders)
+    return next(file for file in files if file.is_file()).read_text("utf-8")
 
 
 def _host(address: str) -> str:

@@ -22,6 +22,7 @@ from tornado.websocket import websocket_connect
 
 from gantt_tornado import Backend, Config, __version__, cli
 from gantt_tornado.cli import main
+from gantt_tornado.config import read_config
 from tests.support import number_of
 
 ROOT = Path(__file__).parent.parent
@@ -176,6 +177,19 @@ class TestServing:
 
 SECRET = "very-secret-token"
 SECRETS = f'[{{"token": "{SECRET}", "user": "Eve"}}]'
+
+
+@pytest.mark.parametrize("name", ["default", "production"])
+def test_it_prints_a_configuration_to_begin_with(capsys, name, tmp_path):
+    assert main(["--print-config", name]) == 0
+    printed = capsys.readouterr().out
+    assert printed == (ROOT / "config" / f"{name}.toml").read_text()
+    (tmp_path / "c.toml").write_text(printed)
+    read_config(tmp_path / "c.toml")
+
+
+def test_there_is_no_other_one(main_refuses):
+    assert "--print-config" in main_refuses("--print-config", "nothing")
 
 
 class TestRenewal:
