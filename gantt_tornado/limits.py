@@ -86,6 +86,8 @@ class Limits:
 
     def __init__(self, config: Config, now: Callable[[], float] = time.monotonic) -> None:
         self._config = config
+        #: Whether there are any of writes and of projects: each request asks.
+        self.are_used = bool(config.writes_a_second or config.projects_a_minute)
         self._most_sockets = config.sockets_a_person
         self._sockets: Counter[str] = Counter()
         self._writes = Rate(_each(config.writes_a_second), BURST, LONGEST_DELAY, now)

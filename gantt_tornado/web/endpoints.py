@@ -304,6 +304,8 @@ async def _limit(endpoint: Endpoint, request: Request, http: HTTPServerRequest) 
         TooMany: it is too much.
     """
     limits = request.backend.limits
+    if not limits.are_used:
+        return
     opens = not endpoint.of_server and not request.project.is_open
     if not opens and not endpoint.writes:
         return

@@ -124,7 +124,7 @@ class TestItems:
         return {"max_items": 2}
 
     @pytest.mark.gen_test
-    async def test_a_plan_has_no_more(self, gantt):
+    async def test_a_plan_has_no_more(self, gantt, backend):
         first = await gantt.add("task", text="a")
         await gantt.add("task", text="b")
         refused = await gantt.post("/data/task", {"text": "c", "start_date": "2030-01-07"})
@@ -132,5 +132,11 @@ class TestItems:
         assert (await gantt.put(f"/data/task/{first['id']}", {"text": "d"})).status == 200
         batch = "ids=1&1_text=x&1_start_date=2030-01-07&1_!nativeeditor_status=inserted"
         assert (await gantt.post("/data", batch)).status == 413
+        # Where there are more already, none need go for the rest to be worked on.
+        backend.default._max_items = 1
+        batch = f"ids={first['id']}&{first['id']}_text=e"
+        batch += f"&{first['id']}_!nativeeditor_status=updated"
+        assert (await gantt.post("/data", batch)).status == 200
+        backend.default._max_items = 2
         await gantt.delete(f"/data/task/{first['id']}")
         await gantt.add("task", text="e")
