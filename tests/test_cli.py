@@ -229,6 +229,7 @@ class TestRenewal:
         said = await io_loop.run_in_executor(None, self.renew, server, tmp_path)
         assert "read anew; these take a restart: log_level" in said
         assert await connection.read_message() is None and connection.close_code == 1008
+        connection.close()
         assert [self.status(server, token) for token in ("old-token", "new-token")] == [403, 200]
         assert "-token" not in said
 
@@ -531,7 +532,7 @@ class TestRefusing:
 
         # What comes right behind the start, and would hold for other tests, as the redaction.
         monkeypatch.setattr(cli, "_spare_the_collector", serves)
-        monkeypatch.setattr(cli, "_start_logging", lambda _level: None)
+        monkeypatch.setattr(cli.logs, "start", lambda _config: None)
         config = Config(database=f"sqlite:///{tmp_path}/gantt.db", demo=True)
         asyncio.run(_serve_once(config))
         with sqlite3.connect(tmp_path / "gantt.db") as database:
