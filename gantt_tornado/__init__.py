@@ -19,6 +19,8 @@ from gantt_tornado.errors import (
     Unavailable,
 )
 from gantt_tornado.model.change import Author, BatchRow, Change, WriteResult
+from gantt_tornado.model.entities import Date, Entity, Number, Text
+from gantt_tornado.model.family import family
 from gantt_tornado.model.project_info import ProjectInfo
 from gantt_tornado.model.user import Role, User
 from gantt_tornado.project import Project
@@ -33,20 +35,25 @@ __all__ = [
     "Change",
     "Config",
     "Conflict",
+    "Date",
+    "Entity",
     "Forbidden",
     "GanttError",
     "NotFound",
+    "Number",
     "Project",
     "ProjectInfo",
     "Role",
     "Stale",
     "StartError",
+    "Text",
     "Token",
     "TooLarge",
     "TooMany",
     "Unavailable",
     "User",
     "WriteResult",
+    "family",
     "make_app",
     "routes",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -32,9 +32,11 @@ from gantt_tornado.model import protocol
 from gantt_tornado.model.entities import (
     Entity,
 )
+from gantt_tornado.model.family import check_families
 from gantt_tornado.model.history import history_page, page_size
 from gantt_tornado.model.marks import Position
 from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
+from gantt_tornado.model.schema import GANTT, OURS, Schema
 from gantt_tornado.model.user import Role, User, anonymous_user
 from gantt_tornado.project import Beginning, Project
 from gantt_tornado.readiness import Readiness
@@ -86,15 +88,24 @@ class Backend:
             ``tornado.web.RequestHandler`` of a request, whose ``project`` is the one that it is
             for, and returns the :class:`~gantt_tornado.model.user.User` who asks, or None; it
             may be a coroutine function.
+        families: kinds of item of the application's own, see
+            :func:`~gantt_tornado.model.family.family`.
 
     Raises:
         StartError: JSON Web Tokens are configured, and cannot be checked.
+        ValueError: the families cannot be served together.
     """
 
     def __init__(
-        self, config: Config | None = None, authenticate: Authenticate | None = None
+        self,
+        config: Config | None = None,
+        authenticate: Authenticate | None = None,
+        families: Sequence[Entity] = (),
     ) -> None:
         self.config = config or Config()
+        #: The entities that there are.
+        self.schema: Final = self._schema(families)
+        self.families: Final = tuple(families)
         self.authenticate = authenticate
         self.accounts = Accounts(self.config)
         self.sessions = Sessions()
@@ -146,6 +157,11 @@ class Backend:
         self.on_change = self.default.on_change
         self.guard = self.default.guard
         self.services = self.default.services
+
+    def _schema(self, families: Sequence[Entity]) -> Schema:
+        ours = tuple(OURS if self.config.scheduler else GANTT)
+        check_families(families, ours)
+        return Schema((*ours, *families))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -227,7 +243,9 @@ class Backend:
         if project is None:
             read = partial(self._read, name)
             apart = self._read_apart
-            project = Project(name, self.config, self._writer, read, apart, self.counts)
+            project = Project(
+                name, self.config, self._writer, read, apart, self.counts, self.schema
+            )
             self._projects[name] = project
             if self.config.webhooks:
                 project.on_commit = self.webhooks.committed
@@ -415,12 +433,13 @@ class Backend:
 
     def _store_on(self, connection: Connection, project: int) -> Store:
         config = self.config
-        return Store(connection, config.calendar, project, markup=config.html == "clean")
+        markup = config.html == "clean"
+        return Store(connection, config.calendar, project, markup=markup, schema=self.schema)
 
     async def _read_plan(self, store: Store) -> tuple[Plan, list[Damaged]]:
         """The plan, and what is damaged in its rows, which has to be mended first."""
         return await self._read_apart(
-            lambda database: _plan_and_damage(self._store_on(database, store.project))
+            lambda database: self._plan_and_damage(self._store_on(database, store.project))
         )
 
     async def _read_apart(self, read: Callable[[Connection], T]) -> T:
@@ -555,7 +574,7 @@ class Backend:
         self._noting = loop.run_in_executor(None, self._continuity.note, served)
         await asyncio.shield(self._noting)
 
-
-def _plan_and_damage(store: Store) -> tuple[Plan, list[Damaged]]:
-    damaged = store.damaged()
-    return (Plan() if damaged else Plan.of(store.read())), damaged
+    def _plan_and_damage(self, store: Store) -> tuple[Plan, list[Damaged]]:
+        damaged = store.damaged()
+        plan = Plan() if damaged else Plan.of(store.read(), self.schema)
+        return plan, damaged

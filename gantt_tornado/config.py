@@ -24,8 +24,8 @@ from pydantic import (
 
 from gantt_tornado.errors import StartError
 from gantt_tornado.model.dates import Calendar
-from gantt_tornado.model.entities import ENTITIES
 from gantt_tornado.model.project_info import NAME
+from gantt_tornado.model.schema import OURS
 from gantt_tornado.model.user import COLOR, Role, User, role_named, roles
 from gantt_tornado.model.webhook_message import secret_bytes
 
@@ -158,7 +158,7 @@ class Webhook(BaseModel):
             if not NAME.fullmatch(name):
                 raise ValueError(f"projects: {name!r} is no name of a project")
         for name in self.entities:
-            if name not in ENTITIES:
+            if name not in OURS.entities:
                 raise ValueError(f"entities: there is no entity {name!r}")
         return self
 
@@ -234,6 +234,8 @@ class Config(BaseModel):
     sockets_a_person: int = Field(default=0, ge=0)
     address_times: float = Field(default=20, ge=0)
     max_items: int = Field(default=0, ge=0)
+
+    scheduler: bool = True
 
     project_idle: float = Field(default=300, ge=10)
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from gantt_tornado.config import Config, read_config
 from gantt_tornado.errors import GanttError, StartError
 from gantt_tornado.model.project_info import ProjectInfo
+from gantt_tornado.model.schema import OURS
 from gantt_tornado.store import backups, checks, project_files
 from gantt_tornado.store.continuity import renew
 from gantt_tornado.store.database import Database
@@ -127,7 +128,13 @@ def _check(config: Config, flags: dict[str, Any]) -> int:
         may_mend = flags["mend"] and not found
         mended = 0
         for info in _projects(database):
-            store = Store(database, config.calendar, info.id, markup=config.html == "clean")
+            store = Store(
+                database,
+                config.calendar,
+                info.id,
+                markup=config.html == "clean",
+                schema=OURS,
+            )
             faults = checks.faults(store)
             _show(info.name, [fault.text for fault in faults])
             count += len(faults)
@@ -171,7 +178,7 @@ def _stats(config: Config, _flags: dict[str, Any]) -> int:
 
 
 def _row(database: Database, config: Config, info: ProjectInfo) -> tuple[str, ...]:
-    store = Store(database, config.calendar, info.id)
+    store = Store(database, config.calendar, info.id, schema=OURS)
     tasks, links, *others = store.counts()
     changes = store.journal.seq() - store.journal.horizon()
     state = "deleted" if info.deleted else "archived" if info.archived else "open"
@@ -224,7 +231,7 @@ def _import(config: Config, flags: dict[str, Any]) -> int:
 
 def _read(config: Config, database: Database, lines: Any, name: str) -> ProjectInfo:
     info = project_files.read(database, lines, config.calendar, name)
-    store = Store(database, config.calendar, info.id)
+    store = Store(database, config.calendar, info.id, schema=OURS)
     faults = checks.faults(store)
     if faults:
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""

@@ -36,22 +36,17 @@ from gantt_tornado.live.plan import Plan
 from gantt_tornado.live.positions import Positions
 from gantt_tornado.live.presence import Presence, Visitor
 from gantt_tornado.live.resend import Resend
+from gantt_tornado.live.series import Series
 from gantt_tornado.live.services import Services
 from gantt_tornado.live.snapshots import Snapshots
 from gantt_tornado.live.tail import Follower, Tail
 from gantt_tornado.live.touches import Touches
 from gantt_tornado.model import protocol, text
 from gantt_tornado.model.change import ACTIONS, NOBODY, Author, BatchRow, Change, WriteResult
-from gantt_tornado.model.entities import (
-    ENTITIES,
-    TASK,
-    Entity,
-    Patch,
-    entity_named,
-    is_word,
-)
+from gantt_tornado.model.entities import TASK, Entity, Patch, is_word
 from gantt_tornado.model.history import followed
 from gantt_tornado.model.project_info import ProjectInfo
+from gantt_tornado.model.schema import GANTT, Schema
 from gantt_tornado.store.database import Connection as DatabaseConnection
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.journal import Journal, missed
@@ -116,6 +111,7 @@ class Project:
         read: reads it; raises NotFound where there is no such project.
         read_apart: reads something of it while others write.
         counts: where what it does is counted.
+        schema: the entities that there are.
     """
 
     def __init__(
@@ -126,11 +122,14 @@ class Project:
         read: Read,
         read_apart: ReadApart,
         counts: Counts | None = None,
+        schema: Schema = GANTT,
     ) -> None:
         self.name: Final = name
+        self.schema: Final = schema
         self._counts = counts or Counts()
         self.services = Services()
-        self.guards = Guards()
+        self.series = Series()
+        self.guards = Guards(schema)
         # ``project.guard("payroll", function)``.
         self.guard = self.guards.add
         self.connections: set[Connection] = set()
@@ -161,7 +160,7 @@ class Project:
         #: Its title and the like, while it is open.
         self.info: ProjectInfo
         self._store: Store
-        self._serve(Plan())
+        self._serve(Plan(schema=self.schema))
 
     async def __aenter__(self) -> Self:
         self._users += 1
@@ -216,14 +215,14 @@ class Project:
         self._end()
         self.is_open = False
         del self._store
-        self._serve(Plan())
+        self._serve(Plan(schema=self.schema))
 
     def _serve(self, plan: Plan) -> None:
         def is_told() -> bool:
             return not self._untold and self._rereading is None
 
         self.plan = plan
-        self.positions = Positions()
+        self.positions = Positions(self.schema)
         self.hub = Hub(
             plan,
             withheld=lambda *replay: self._inserts.replaying(*replay),
@@ -277,7 +276,7 @@ class Project:
 
         ``request`` names the request; the same again adds no second item.
         """
-        kind = entity_named(entity)
+        kind = self.schema.named(entity)
         async with self:
             self._check_room(1)
             with self._inserts.request(author.client_id, NEW, adds=True):
@@ -300,7 +299,7 @@ class Project:
 
         ``request`` names the request; the same again changes nothing more.
         """
-        return await self._update(entity_named(entity), id, fields, author, request=request)
+        return await self._update(self.schema.named(entity), id, fields, author, request=request)
 
     async def _update(
         self,
@@ -345,7 +344,7 @@ class Project:
         """Tells pages to load again."""
         value = self.plan.reload_value()
         self._counts.reloads += len(self.connections if only is None else only.listeners)
-        channels = [entity.channel for entity in ENTITIES.values()]
+        channels = dict.fromkeys(entity.channel for entity in self.schema)
         return [encode_event(each, value, self.plan.seq, 0, version, only) for each in channels]
 
     async def _read(self, kind: Entity, fields: Mapping[str, Any]) -> Patch:
@@ -395,7 +394,7 @@ class Project:
 
         ``request`` names the request; the same again deletes nothing more.
         """
-        kind = entity_named(entity)
+        kind = self.schema.named(entity)
         async with self:
             with self._inserts.request(author.client_id, id):
                 return await self._write(lambda: self._store.delete(kind, id, author, request))
@@ -409,7 +408,7 @@ class Project:
         that is refused harms no other: its error stands in the place of its outcome.
         The delete of a row that was never saved has the outcome with the id 0.
         """
-        kind = entity_named(entity)
+        kind = self.schema.named(entity)
         most = self._max_rows
         if len(writes) > most:
             raise TooLarge(f"This is too much at once: {len(writes)} rows, and {most} may come.")
@@ -517,14 +516,14 @@ class Project:
         Raises:
             NotFound: there is none.
         """
-        encoded = self.plan.item(entity_named(entity), id)
+        encoded = self.plan.item(self.schema.named(entity), id)
         if encoded is None:
             raise NotFound(f"There is no such {entity}.")
         item: dict[str, Any] = self._letters(encoded)
         return item
 
     def _exists(self, id: int) -> bool:
-        return any(self.plan.item(entity, id) for entity in ENTITIES.values())
+        return any(self.plan.item(entity, id) for entity in self.schema)
 
     def _letters(self, wire: bytes) -> Any:
         """JSON as clients get it, decoded, with text as it is stored."""
@@ -634,6 +633,10 @@ class Project:
         """
         return self._callbacks.add(callback)
 
+    def resend(self, entity: Entity, id: int) -> None:
+        """Send an item's state to all once more, a second from now."""
+        self._resend.touch(entity, id, "", disputed=True)
+
     def connected(self, connection: Connection) -> None:
         self.connections.add(connection)
         self.presence.arrived(connection)
@@ -714,11 +717,15 @@ class Project:
         while True:
             try:
                 # It comes back as a result in its place among the writes, to _committed.
-                await self._writer.submit(lambda: Plan.of(self._store.read()), self._on_commit)
+                await self._writer.submit(self._stored_plan, self._on_commit)
                 return
             except Exception:
                 log.exception("the plan could not be read again")
                 await asyncio.sleep(REREAD_EVERY)
+
+    def _stored_plan(self) -> Plan:
+        """On the writer's thread."""
+        return Plan.of(self._store.read(), self.schema)
 
     def _take_over(self, results: list[Any]) -> list[Event]:
         """The plan that was read again, once it is among the results, in place of the old."""
@@ -732,12 +739,11 @@ class Project:
     def _events(self, change: Change) -> list[Event]:
         entity = change.entity
         if change.action == "delete":
-            values = [protocol.deleted_value(entity.name, change.id)]
+            values = entity.tell_gone(change.id)
         else:
-            kind = f"{change.action}-{entity.name}"
-            values = [protocol.item_value(kind, entity.name, change.wire)]
+            values = [entity.tell(change.action, change.wire)]
         if self._needs_move(change):
-            values.append(self.plan.move_value(change.id))
+            values.append(self.plan.move_value(entity, change.id))
         return self._inserts.events(entity, change.id, values, change=change)
 
     def _needs_move(self, change: Change) -> bool:
@@ -746,7 +752,7 @@ class Project:
         if not change.entity.ordered:
             return False
         if change.action == "add":
-            return not self.plan.stands_last(change.id)
+            return not self.plan.stands_last(change.entity, change.id)
         return change.moved
 
 

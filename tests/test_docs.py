@@ -14,6 +14,10 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
+from gantt_tornado import Backend, Config
+from tests.browser.further_page import FURTHER
+from tests.kanban import FAMILIES
+
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
@@ -41,7 +45,7 @@ def snippets(page: Path) -> list[str]:
 async def test_the_application_of_the_snippet_answers(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (code,) = snippets(ROOT / page)
+    code, *_ = snippets(ROOT / page)
     monkeypatch.chdir(tmp_path)
     listening = asyncio.Event()
     socket, port = bind_unused_port()
@@ -62,3 +66,21 @@ async def test_the_application_of_the_snippet_answers(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+def test_the_board_of_the_snippet_is_that_of_the_example() -> None:
+    _, board = snippets(ROOT / "docs/embedding.md")
+    names: dict[str, Any] = {}
+    exec(board, names)
+    declared = [(each.name, each.path, each.place) for each in names["FAMILIES"]]
+    assert declared == [(each.name, each.path, each.place) for each in FAMILIES]
+    Backend(Config(database="sqlite:///:memory:"), families=names["FAMILIES"])
+
+
+def test_the_page_of_the_contract_is_the_one_that_is_driven_in_a_browser() -> None:
+    _, _, section = (
+        (ROOT / "docs/protocol.md").read_text().partition("## Assignments and baselines")
+    )
+    shown = next(code for language, code in BLOCK.findall(section) if language == "html")
+    lines = [line.strip() for line in shown.splitlines()[1:-1]]
+    assert len(lines) > 5 and [line for line in lines if line not in FURTHER] == []

@@ -630,7 +630,7 @@ class TestWhatCannotBeTold:
 
     PLACES = (
         "plan.apply",
-        "plan._apply_task",
+        "plan._apply_ordered",
         "behind plan.apply",
         "_events",
         "hub.publish",
@@ -705,7 +705,7 @@ class TestWhatCannotBeTold:
         @asynccontextmanager
         async def stale(*writes):
             monkeypatch.setattr(writer, "BATCH", 1)
-            fails(backend.default.plan, "_apply_task")
+            fails(backend.default.plan, "_apply_ordered")
             writes = [asyncio.ensure_future(write) for write in writes]
             await asyncio.sleep(0)
             with held():

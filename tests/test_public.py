@@ -55,7 +55,7 @@ def test_every_error_that_a_caller_can_meet_has_a_public_name() -> None:
 
 def test_every_type_in_the_backends_signatures_has_a_public_name() -> None:
     """Those that are made by the backend alone, and those of its inside, are left out."""
-    inside = {"Connection", "OnChange", "Self", "Final"}
+    inside = {"Schema", "Connection", "OnChange", "Self", "Final"}
     inside |= {"Writer", "Read", "ReadApart", "Follower", "Counts", "State", "Accounts", "Presence"}
     builtin = {"str", "bytes", "int", "bool", "object", "dict", "list", "None", "Any", "float"}
     generic = {"Mapping", "Sequence", "Callable", "Awaitable", "AsyncGenerator"}
@@ -102,7 +102,7 @@ def office() -> Any:
 
 
 def test_an_application_uses_every_public_name() -> None:
-    assert set(gantt_tornado.__all__) <= names_in(OFFICE)
+    assert set(gantt_tornado.__all__) <= set().union(*map(names_in, EXAMPLES))
 
 
 def test_an_application_calls_all_that_the_page_names() -> None:

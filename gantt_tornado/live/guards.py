@@ -5,23 +5,22 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
 
-from gantt_tornado.model.entities import ENTITIES
+from gantt_tornado.model.schema import GANTT, Schema
 from gantt_tornado.model.user import User
 
 log = logging.getLogger(__name__)
 
 #: Asked whether a user may subscribe.
 Guard = Callable[[User], bool | Awaitable[bool]]
-#: Of these the role in the project decides alone.
-BUILT_IN: Final = frozenset({"presence", *(entity.channel for entity in ENTITIES.values())})
 
 
 class Guards:
     """The guards of a project's channels."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: Schema = GANTT) -> None:
+        # Of these the role in the project decides alone.
+        self.built_in = {"presence", *schema.channels}
         self._guards: dict[str, Guard] = {}
 
     def add(self, channel: str, guard: Guard) -> None:
@@ -30,7 +29,7 @@ class Guards:
         Raises:
             ValueError: the channel is one of ours, or has a guard already.
         """
-        if channel in BUILT_IN:
+        if channel in self.built_in:
             raise ValueError(f"{channel!r} is for everybody who may read the project")
         if channel in self._guards:
             raise ValueError(f"{channel!r} has a guard already")

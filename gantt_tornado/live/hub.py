@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 from gantt_tornado.counts import Counts
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.model import protocol
-from gantt_tornado.model.entities import ENTITIES, TASK
+from gantt_tornado.model.entities import TASK
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,6 @@ T = TypeVar("T")
 
 #: Seconds that events are collected after one was sent.
 WINDOW: Final = 0.07
-#: The channels whose events the client's own handlers apply. What an application sends on
-#: others needs no gap behind it, and makes no edit wait.
-PACED: Final = frozenset(entity.channel for entity in ENTITIES.values())
 #: Events in a window from which on successive updates of one item are reduced to the last.
 CROWDED: Final = 32
 #: Bytes of events in a window, but for one event that is larger alone. What thousands of rows
@@ -167,6 +164,9 @@ class Hub:
     ) -> None:
         self.counts: Final = counts or Counts()
         self._plan = plan
+        # Whose events the client's own handlers apply. What an application sends on others
+        # needs no gap behind it, and makes no edit wait.
+        self._paced = plan.schema.channels
         self._window = window
         self._withheld = withheld
         self._listeners: dict[Listener, _Subscriptions] = {}
@@ -268,9 +268,8 @@ class Hub:
         """Tell a page once more what has happened since a change."""
         for listener, subscriptions in list(self._listeners.items()):
             if listener.tab == tab:
-                for entity in ENTITIES.values():
-                    if entity.channel in subscriptions.channels:
-                        self.subscribe(listener, entity.channel, since)
+                for channel in self._plan.schema.channels & subscriptions.channels:
+                    self.subscribe(listener, channel, since)
 
     def retell(self, tab: str, channel: str, items: Callable[[], Iterable[list[bytes]]]) -> None:
         """Tell a page of some items, in slices, between what was published before and all
@@ -326,7 +325,7 @@ class Hub:
     def _flush(self) -> None:
         self._timer = None
         if self._pending:
-            paced = any(event.channel in PACED for event in self._pending)
+            paced = any(event.channel in self._paced for event in self._pending)
             self._write()
             if not paced and not self._pending:
                 return

@@ -71,6 +71,7 @@ class _Told:
     at: float
     seq: int
     page: str
+    entity: Entity = TASK
 
 
 @dataclass(slots=True)
@@ -221,8 +222,8 @@ class Inserts:
             change: the change of which they tell, None for the item's present state.
             only: the only ones who are told, None for everybody.
         """
-        if entity is TASK and only is None and (change is None or change.action == "add"):
-            self._note(id, change.author.client_id if change else "")
+        if entity.put_off and only is None and (change is None or change.action == "add"):
+            self._note(entity, id, change.author.client_id if change else "")
         if change is not None and change.id == change.seq:
             self.withhold(change)
         but = self._without(entity, id, is_again=change is None) if self._held else None
@@ -320,12 +321,14 @@ class Inserts:
         if replay is not None and replay[0] >= adding.since:
             adding.replay_from = _earlier(adding.replay_from, replay[1])
 
-    def _note(self, id: int, page: str) -> None:
-        """Note that a task was told as a new one."""
+    def _note(self, entity: Entity, id: int, page: str) -> None:
+        """Note that an item was told as a new one."""
         now = self._now()
         told = self._told.pop(id, None)
         self._told[id] = (
-            _Told(now, told.seq, told.page) if told else _Told(now, self._plan.seq, page)
+            _Told(now, told.seq, told.page, entity)
+            if told
+            else _Told(now, self._plan.seq, page, entity)
         )
         if len(self._told) > MOST_TOLD:
             _, lost = self._told.popitem(last=False)
@@ -408,19 +411,28 @@ class Inserts:
         """Tell a page tasks as they are now: those that it may have been told of first as they
         were at a change, and those that it may have been told of while it lacked their parent.
         There may be thousands below one."""
+        kinds = {id: each.entity for id in told if (each := self._told.get(id))}
+        for entity in {TASK: None, **dict.fromkeys(kinds.values())}:
+            own = {id: seq for id, seq in told.items() if kinds.get(id, TASK) is entity}
+            self._retell_of(entity, page, own, lost if entity is TASK else frozenset())
+
+    def _retell_of(
+        self, entity: Entity, page: str, told: Mapping[int, int], lost: AbstractSet[int]
+    ) -> None:
         plan = self._plan
         ids = lost | told.keys()
         if any(page in each.audience.tabs for held in self._held.values() for each in held):
-            ids = {id for id in ids if not self._is_withheld(id, page)}
-        gone = [id for id in told if id in ids and plan.item(TASK, id) is None]
+            ids = {id for id in ids if not self._is_withheld(entity, id, page)}
+        gone = [id for id in told if id in ids and plan.item(entity, id) is None]
         same = {id for id, seq in told.items() if self._is_as(id, seq)}
-        ordered = [*gone, *plan.in_order(ids.difference(gone))]
-        snapshot = plan.snapshot(TASK, ordered, lost, same)
+        there = ids.difference(gone)
+        ordered = [*gone, *(plan.in_order(there) if entity is TASK else sorted(there))]
+        snapshot = plan.snapshot(entity, ordered, lost, same)
         if ordered:
-            self._hub.retell(page, TASK.channel, lambda: self._noting(snapshot))
+            self._hub.retell(page, entity.channel, lambda: self._noting(snapshot))
 
-    def _is_withheld(self, id: int, page: str) -> bool:
-        audience = self._without(TASK, id, is_again=True)
+    def _is_withheld(self, entity: Entity, id: int, page: str) -> bool:
+        audience = self._without(entity, id, is_again=True)
         return audience is not None and page in audience.tabs
 
     def _noting(self, snapshot: Snapshot) -> Iterator[list[bytes]]:

@@ -14,6 +14,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -21,8 +22,10 @@ import orjson
 from gantt_tornado.model import protocol
 from gantt_tornado.model.change import Change, Touched
 from gantt_tornado.model.encoding import encode_json
-from gantt_tornado.model.entities import ENTITIES, TASK, Entity
+from gantt_tornado.model.entities import TASK, Entity
+from gantt_tornado.model.event import EVENT, SERIES
 from gantt_tornado.model.marks import FOREIGN, Marks, Position
+from gantt_tornado.model.schema import GANTT, Schema
 from gantt_tornado.model.stored_plan import StoredPlan
 
 #: Items in a block. Small enough to join at once, large enough that blocks are few.
@@ -169,6 +172,17 @@ class Sequence:
             self._block_of[id] = rest
 
 
+#: What is remembered of an event to find it by its time.
+SPAN: Final = ("start_date", "end_date", "is_exception")
+Span = tuple[str, str, bool]
+
+
+def _span(state: Mapping[str, Any]) -> Span:
+    known = state.get("is_exception", False)
+    pointers = [state[name] for name in SERIES if name in state]
+    return state["start_date"], state["end_date"], any(pointers) if pointers else known
+
+
 _Place = tuple[int, int, int | None, int | None]
 
 
@@ -254,11 +268,14 @@ def _move_value(id: int, parent: int, index: int, above: int | None, below: int 
 
 def _values(entity: Entity, id: int, item: bytes | None, place: _Place | None) -> list[bytes]:
     """Event values after which any client has an item so; None for one that is gone."""
-    name = entity.name
     if item is None:
-        return [protocol.deleted_value(name, id)]
-    values = [protocol.item_value(f"{action}-{name}", name, item) for action in ("add", "update")]
-    return values if place is None else [*values, _move_value(id, *place)]
+        return entity.tell_gone(id)
+    values = [entity.tell(action, item) for action in ("add", "update")]
+    return values if place is None else [*values, _told_place(entity, id, item, place)]
+
+
+def _told_place(entity: Entity, id: int, item: bytes, place: _Place) -> bytes:
+    return _move_value(id, *place) if entity is TASK else entity.tell_place(id, item, place[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +291,7 @@ class Snapshot:
     ids: list[int]
     #: None for an item that is gone.
     items: list[bytes | None]
-    #: Where those that are tasks stand.
+    #: Where those stand that have an order.
     tree: _Tree
     #: Tasks that a client may not show below their parent.
     lost: AbstractSet[int] = frozenset()
@@ -305,16 +322,13 @@ def _at_the_top(item: bytes) -> bytes:
     )
 
 
-def _entity_of(channel: str) -> Entity | None:
-    return next((each for each in ENTITIES.values() if each.channel == channel), None)
-
-
 class Plan:
     """All items of one project, and which change touched each of them last.
 
     ``seq`` is the last change contained, ``horizon`` the last one that the journal has
     forgotten: what happened after the horizon can be replayed. ``marks`` are those of the
     changes since, into which ``shape`` is folded for pages, and ``history`` to be noted.
+    ``schema`` says which entities there are.
     """
 
     def __init__(
@@ -324,16 +338,21 @@ class Plan:
         marks: Marks | None = None,
         shape: int = 0,
         history: int = 0,
+        schema: Schema = GANTT,
     ) -> None:
         self.seq = seq
+        self.schema = schema
         self._marks = marks or Marks(seq)
         self._shape = shape
         self._history = history
         #: Counts what the plan was told: changes, and states that were sent again.
         self.version = 0
         self.horizon = horizon
-        self._sequences = {name: Sequence() for name in ENTITIES}
-        self._tree = _Tree()
+        self._sequences = {name: Sequence() for name in schema.entities}
+        self._trees = {each.name: _Tree() for each in schema if each.ordered}
+        self._tree = self._trees[TASK.name]
+        # Event → its start, its end, and the series of which it is an exception.
+        self._spans: dict[int, Span] = {}
         # In the order of the last touch, so that what changed since is its tail.
         self._touched: dict[int, Touched] = {}
         # Task → what points to it beside its children, and back.
@@ -341,17 +360,21 @@ class Plan:
         self._points: dict[int, set[int]] = {}
 
     @classmethod
-    def of(cls, stored: StoredPlan) -> Plan:
+    def of(cls, stored: StoredPlan, schema: Schema = GANTT) -> Plan:
         """The plan as it is stored. Call it where the database may be read."""
-        plan = cls(stored.seq, stored.horizon, stored.marks, stored.shape, stored.history)
+        plan = cls(stored.seq, stored.horizon, stored.marks, stored.shape, stored.history, schema)
         tasks = {}
         for entity, id, state, item in stored.items:
             if entity is TASK:
                 tasks[id] = item
                 plan._tree.add(id, state["parent"], state["sortorder"])
             else:
+                if entity.ordered:
+                    plan._trees[entity.name].add(id, 0, state["sortorder"])
                 plan._sequences[entity.name].append(id, item)
                 plan._hang(entity, id, state)
+                if entity.spanned:
+                    plan._spans[id] = _span(state)
         for root in plan._tree.children(0):
             for id in plan._tree.subtree(root):
                 plan._sequences["task"].append(id, tasks[id])
@@ -384,10 +407,10 @@ class Plan:
         sequence = self._sequences[change.entity.name]
         if change.action == "delete":
             sequence.remove(change.id)
-            if change.entity is TASK:
-                self._tree.remove(change.id)
-        elif change.entity is TASK:
-            self._apply_task(sequence, change)
+            if change.entity.ordered:
+                self._trees[change.entity.name].remove(change.id)
+        elif change.entity.ordered:
+            self._apply_ordered(sequence, self._trees[change.entity.name], change)
         elif change.id in sequence:
             sequence.replace(change.id, change.wire)
         else:
@@ -395,9 +418,20 @@ class Plan:
         if change.entity is not TASK:
             item = orjson.loads(change.wire) if change.wire else {}
             self._hang(change.entity, change.id, item)
+        if change.entity.spanned:
+            self._note_span(change)
         self._marks.add(change.seq, change.mark)
         # Last, so that no load claims to have what could not be applied.
         self.seq = change.seq
+
+    def _note_span(self, change: Change) -> None:
+        if change.action == "delete":
+            del self._spans[change.id]
+            return
+        before = self._spans.get(change.id)
+        state = dict(zip(SPAN, before, strict=True)) if before else {}
+        state |= {name: new for name, (_, new) in change.fields.items()}
+        self._spans[change.id] = _span(state)
 
     def _hang(self, entity: Entity, id: int, item: Mapping[str, Any]) -> None:
         """Note to what an item points; a deleted one is empty and points to nothing."""
@@ -405,31 +439,31 @@ class Plan:
             del self._hanging[old][id]
             if not self._hanging[old]:
                 del self._hanging[old]
-        pointed = {item[field] for field in entity.references if field in item}
+        pointed = {item[field] for field in entity.references if item.get(field)}
         if pointed:
             self._points[id] = pointed
             for new in pointed:
                 self._hanging.setdefault(new, {})[id] = entity
 
-    def _apply_task(self, tasks: Sequence, change: Change) -> None:
+    def _apply_ordered(self, items: Sequence, tree: _Tree, change: Change) -> None:
         place = (change.parent, change.sortorder)
-        if self._tree.place.get(change.id) == place:
-            tasks.replace(change.id, change.wire)
+        if tree.place.get(change.id) == place:
+            items.replace(change.id, change.wire)
             return
-        if change.id not in tasks:
-            self._tree.add(change.id, *place)
-            tasks.insert_after(self._tree.previous(change.id), change.id, change.wire)
+        if change.id not in items:
+            tree.add(change.id, *place)
+            items.insert_after(tree.previous(change.id), change.id, change.wire)
             return
-        last = self._tree.last(change.id)
-        self._tree.remove(change.id)
-        self._tree.add(change.id, *place)
-        before = self._tree.previous(change.id)
+        last = tree.last(change.id)
+        tree.remove(change.id)
+        tree.add(change.id, *place)
+        before = tree.previous(change.id)
         if last == change.id:
-            tasks.remove(change.id)
-            tasks.insert_after(before, change.id, change.wire)
+            items.remove(change.id)
+            items.insert_after(before, change.id, change.wire)
         else:
-            tasks.replace(change.id, change.wire)
-            tasks.move(change.id, last, before)
+            items.replace(change.id, change.wire)
+            items.move(change.id, last, before)
 
     def forget(self, horizon: int) -> None:
         """The journal has forgotten all changes up to ``horizon``."""
@@ -458,7 +492,9 @@ class Plan:
         task under the name ``undefined``, and send them so with every edit.
         """
         chunks: list[bytes] = []
-        for entity in ENTITIES.values():
+        for entity in self.schema:
+            if not entity.in_load:
+                continue
             sequence = self._sequences[entity.name]
             # The client takes an empty list of an optional entity for a switch.
             if not sequence and entity.name not in ("task", "link"):
@@ -473,6 +509,27 @@ class Plan:
             chunks.append(b"]")
         chunks.append(b',"seq":"%s"}' % str(self.position()).encode())
         return chunks
+
+    def items(self, entity: Entity) -> list[bytes]:
+        """All items of an entity as a list, in chunks."""
+        chunks = chain(*((chunk, b",") for chunk in self._sequences[entity.name].chunks()))
+        return [b"[", *list(chunks)[:-1], b"]"]
+
+    def load_events(self, since: str, until: str) -> list[bytes]:
+        """The answer to ``GET /events`` in chunks: what takes place between two stored dates,
+        "" for no limit, and all exceptions, since a page needs those of the series that it has.
+        """
+        sequence = self._sequences[EVENT.name]
+        if since or until:
+            chosen = [
+                id
+                for id, (start, end, is_exception) in self._spans.items()
+                if is_exception or ((not until or start < until) and (not since or end > since))
+            ]
+            chunks = [b",".join([sequence[id] for id in chosen])]
+        else:
+            chunks = self.items(EVENT)[1:-1]
+        return [b'{"data":[', *chunks, b'],"seq":"%s"}' % str(self.position()).encode()]
 
     def position(self, seq: int | None = None) -> Position:
         """A change as pages know it; the last one where none is named."""
@@ -516,9 +573,10 @@ class Plan:
         """Tasks as they are drawn: parents before what is below them."""
         return self._sequences["task"].in_order(tasks)
 
-    def stands_last(self, id: int) -> bool:
-        """Whether a task is the last in its branch."""
-        return self._tree.sibling(id, self._tree.index(id) + 1) is None
+    def stands_last(self, entity: Entity, id: int) -> bool:
+        """Whether a task is the last in its branch, or another item the last of all."""
+        tree = self._trees[entity.name]
+        return tree.sibling(id, tree.index(id) + 1) is None
 
     def adjoin(self, above: int, below: int, but: int) -> bool:
         """Whether a task stands directly below another of its branch, if a third one that
@@ -528,9 +586,10 @@ class Plan:
             at += 1
         return self._tree.sibling(above, at) == below
 
-    def move_value(self, id: int) -> bytes:
-        """The ``move-task`` event that puts a task where it stands now."""
-        return _move_value(id, *self._tree.stands(id))
+    def move_value(self, entity: Entity, id: int) -> bytes:
+        """The ``move-task`` event that puts an item where it stands now."""
+        item = self._sequences[entity.name][id]
+        return _told_place(entity, id, item, self._trees[entity.name].stands(id))
 
     def upsert(
         self, entity: Entity, id: int, refused: AbstractSet[str] = frozenset()
@@ -541,7 +600,8 @@ class Plan:
         cannot unlearn a field.
         """
         item = self._item_sent(entity, id, refused)
-        return _values(entity, id, item, self._tree.stands(id) if item and entity is TASK else None)
+        place = self._trees[entity.name].stands(id) if item and entity.ordered else None
+        return _values(entity, id, item, place)
 
     def added_since(self, seq: int) -> Iterator[int]:
         """The tasks that are there and were not at change ``seq``."""
@@ -567,8 +627,7 @@ class Plan:
         """An item with all that goes when the client drops it: tasks as they are drawn,
         then what hangs on them."""
         if id not in self._tree.place:
-            kinds = ENTITIES.values()
-            return [(kind, id) for kind in kinds if id in self._sequences[kind.name]]
+            return [(kind, id) for kind in self.schema if id in self._sequences[kind.name]]
         tasks = self._tree.subtree(id)
         hanging: dict[int, Entity] = {}
         for task in tasks:
@@ -620,14 +679,26 @@ class Plan:
         deleted is there with all that hangs on it: the page may have dropped it. Of the
         items ``without`` nothing is told.
         """
-        entity = _entity_of(channel)
-        if entity is None:
+        if channel not in self.schema.channels:
             return []
         if not self.reaches(since):
             return [[self.reload_value()]]
         touched = self._touched_after(since)
         if reloads and self._outgrows_load(touched):
             return [[self.reload_value()]]
+        found = [
+            self._missed_of(entity, since, touched, without)
+            for entity in self.schema.told_on(channel)
+        ]
+        return found[0] if len(found) == 1 else list(chain(*found))
+
+    def _missed_of(
+        self,
+        entity: Entity,
+        since: int,
+        touched: Mapping[int, Touched],
+        without: AbstractSet[int],
+    ) -> Snapshot:
         own = [id for id, each in touched.items() if each.entity is entity and id not in without]
         gone = [id for id in own if touched[id].deleted]
         there = [id for id in own if not touched[id].deleted]
@@ -648,8 +719,8 @@ class Plan:
         for index, id in enumerate(ids):
             if (touched := self._touched.get(id)) and touched.refused:
                 items[index] = self._item_sent(entity, id, touched.refused)
-        placed = self._tree.place.keys() & ids if entity is TASK else ()
-        return Snapshot(entity, ids, items, self._tree.copy(placed), lost, same)
+        tree = self._trees[entity.name] if entity.ordered else _Tree()
+        return Snapshot(entity, ids, items, tree.copy(tree.place.keys() & ids), lost, same)
 
     def _item_sent(self, entity: Entity, id: int, refused: AbstractSet[str]) -> bytes | None:
         """An item as pages are sent it: with null for refused fields that it lacks."""
@@ -703,4 +774,4 @@ class Plan:
         return list(rescued)
 
     def _drawn(self, entity: Entity, ids: list[int]) -> list[int]:
-        return self.in_order(ids) if entity is TASK else ids[::-1]
+        return self._sequences[entity.name].in_order(ids) if entity.ordered else ids[::-1]

@@ -22,13 +22,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
-from gantt_tornado.model.entities import ENTITIES
 from gantt_tornado.model.marks import Position
+from gantt_tornado.model.schema import GANTT, Schema
 
 #: Pages remembered; the oldest go first, and pay with a longer replay.
 MOST_PAGES: Final = 20_000
-#: What an application sends on channels of its own is not replayed.
-_REPLAYED: Final = frozenset(entity.channel for entity in ENTITIES.values())
 
 
 @dataclass(slots=True)
@@ -45,7 +43,9 @@ class _Page:
 class Positions:
     """The last change that arrived, by page and channel."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: Schema = GANTT) -> None:
+        # What an application sends on channels of its own is not replayed.
+        self._replayed = schema.channels
         # By the digest of their URL.
         self._pages: OrderedDict[bytes, _Page] = OrderedDict()
 
@@ -73,7 +73,7 @@ class Positions:
         page = self._pages.get(_key(url))
         if page is None or page.socket is None or page.socket() is not socket:
             return
-        page.arrived.update(dict.fromkeys(channels & _REPLAYED, position))
+        page.arrived.update(dict.fromkeys(channels & self._replayed, position))
 
 
 def _key(url: str) -> bytes:

@@ -114,6 +114,37 @@ def _read(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+#: The dates that an appointment needs.
+SPAN: Final = ("start_date", "end_date")
+
+
+def span(
+    merged: Mapping[str, Any], sent: Mapping[str, Any], is_series: bool = False
+) -> dict[str, Any]:
+    """The dates of an appointment into which a writer's were merged.
+
+    Two people who change one end each may leave the end before the start: then both are as the
+    writer ``sent`` them. A series may end before it begins: then nothing is left of it.
+
+    Raises:
+        ValueError: a date is missing, or the end that was sent lies before the start.
+    """
+    for dates in (merged, sent):
+        start, end = (dates.get(name) for name in SPAN)
+        if start is None or end is None:
+            raise ValueError("start_date and end_date are needed")
+        if start <= end or is_series:
+            return {"start_date": start, "end_date": end}
+    raise ValueError("end_date lies before start_date")
+
+
+def some_span(state: Mapping[str, Any], calendar: Calendar) -> dict[str, Any]:
+    """Both dates of an appointment that may have lost one, or both."""
+    start, end = (state.get(name) for name in SPAN)
+    start = start or end or calendar.today()
+    return {"start_date": start, "end_date": end or start}
+
+
 def complete(
     calendar: Calendar, present: Mapping[str, Any], sent: Mapping[str, Any], changed: Set[str]
 ) -> dict[str, Any]:

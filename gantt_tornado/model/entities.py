@@ -1,10 +1,8 @@
-"""The kinds of item in a plan, and the journal.
+"""The kinds of item in a plan: their fields, references and order. Pure.
 
-A new entity is one model, one table of fields and its line in :data:`ENTITIES` (and a
-migration that creates its table): routes, load, journal, channel and event types follow.
-
-What SQL has to find lies in columns; all else that an item carries, custom fields of
-any JSON kind included, lies in ``fields``.
+Those of the Gantt client are in :data:`ENTITIES`, which all else is added to in a
+:class:`~gantt_tornado.model.schema.Schema`. In which table an entity's items are kept,
+:mod:`gantt_tornado.store.tables` says.
 """
 
 from __future__ import annotations
@@ -34,12 +32,9 @@ from pydantic import (
 # pydantic cannot read typing's own before Python 3.12.
 from typing_extensions import TypedDict
 
-from gantt_tornado.errors import (
-    BadRequest,
-    NotFound,
-)
+from gantt_tornado.errors import BadRequest
 from gantt_tornado.model import marks, merge, protocol, text
-from gantt_tornado.model.dates import Calendar, complete
+from gantt_tornado.model.dates import SPAN, Calendar, complete, some_span
 from gantt_tornado.model.encoding import encode_json
 from gantt_tornado.model.text import DEEPEST
 from gantt_tornado.model.values import as_json
@@ -248,14 +243,15 @@ class Patch(NamedTuple):
     has_all: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+# Each is itself alone: an application may declare what looks like another's.
+@dataclass(frozen=True, slots=True, eq=False)
 class Entity:
-    """One kind of item: how it is named on the wire, kept, checked and tied to others."""
+    """One kind of item: how it is named on the wire, checked and tied to others."""
 
     name: str
     channel: str
-    #: The fields that have a column of their own.
-    columns: tuple[str, ...]
+    #: The fields that say where an item stands: what it points to, and its sort key.
+    place: tuple[str, ...]
     fields: TypeAdapter[Any]
     #: The names of the fields that are no custom ones.
     declared: frozenset[str]
@@ -265,8 +261,29 @@ class Entity:
     defaults: Mapping[str, Any]
     #: Has start_date, end_date and duration.
     dated: bool = False
-    #: Its items stand in an order among the children of one parent.
+    #: Its items stand in an order: tasks among the children of one parent, others among all.
     ordered: bool = False
+    #: Those of its references that may point to nothing, with 0.
+    optional: frozenset[str] = frozenset()
+    #: Those of them that are told as null then.
+    nullable: frozenset[str] = frozenset()
+    #: The fields that hold a date.
+    dates: tuple[str, ...] = ()
+    #: Whether ``GET /data`` has its items.
+    in_load: bool = True
+    #: What an item is called in event types, and under which key it stands there.
+    word: str = ""
+    #: Below which path its items are served besides, "" for none.
+    path: str = ""
+    #: Has start_date and end_date, and a duration that follows from neither.
+    spanned: bool = False
+    #: Whether its client puts off what is added by others while it adds something itself.
+    put_off: bool = False
+    #: The fields of which null means that they were not sent.
+    never_null: frozenset[str] = merge.DATES
+    #: The names of an item's revision and its mark, as its client keeps them.
+    rev_key: str = "_rev"
+    mark_key: str = "_mark"
 
     def read(self, sent: Mapping[str, Any], calendar: Calendar, markup: bool = False) -> Patch:
         """Check what a writer sent. No field is required here.
@@ -294,10 +311,10 @@ class Entity:
             if type(value) in _PLAIN or (not markup and type(value) is str and value.isascii())
             else _named(key, keep, value, calendar, markup)
             for key, value in values.items()
-            if value is not None or key not in merge.DATES
+            if value is not None or key not in self.never_null
         }
         target = _target(sent.get("target")) if self.ordered else ""
-        return Patch(values, _rev(sent.get("_rev")), target, sent.get("_mark"))
+        return Patch(values, _rev(sent.get(self.rev_key)), target, sent.get(self.mark_key))
 
     def sound(self, state: State, calendar: Calendar) -> State:
         """A stored item without what no writer may send any more, and a page could not draw:
@@ -310,16 +327,19 @@ class Entity:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
             unsound |= {str(fault["loc"][0]) for fault in faults if fault["loc"]}
         lost = self.dated and not state.keys() >= merge.DATES
+        lost |= self.spanned and not all(state.get(name) for name in SPAN)
         if not unsound and not lost:
             return state
         left = {name: value for name, value in state.items() if name not in unsound}
         if self.dated:
             left |= _some_dates(left, calendar)
+        elif self.spanned:
+            left |= some_span(left, calendar)
         return {**self.defaults, **left}
 
     def _may_hold(self, name: str, value: Any, calendar: Calendar) -> bool:
         # The last drop of a row is kept, and told as none.
-        if name in self.columns or (self.ordered and name == "target"):
+        if name in self.place or (self.ordered and name == "target"):
             return True
         if name[:1] in _MARKS or name in _NOT_KEPT:
             return False
@@ -349,14 +369,32 @@ class Entity:
     def encode(self, id: int, rev: int, mark: int, state: State, calendar: Calendar) -> bytes:
         """The item as JSON, its text to the letter; see :meth:`.store.Store.wire`. ``mark`` is
         that of change ``rev``, as pages see it."""
-        item = {"id": id, **state, "_mark": marks.show(mark), "_rev": rev}
-        if self.dated:
-            item["start_date"] = calendar.show(item["start_date"])
-            item["end_date"] = calendar.show(item["end_date"])
+        item = {"id": id, **state, self.mark_key: marks.show(mark), self.rev_key: rev}
+        for name in self.dates:
+            if item.get(name) is not None:
+                item[name] = calendar.show(item[name])
+        for name in self.nullable:
+            item[name] = item[name] or None
         if self.ordered and "target" in item:
             # The client would send a finished move again with every later edit.
             item["target"] = ""
         return encode_json(item)
+
+    # How an item is told.
+
+    def tell(self, action: str, item: bytes) -> bytes:
+        """The event value for an encoded item: ``action`` is ``add`` or ``update``."""
+        return protocol.item_value(f"{action}-{self.word}", self.word, item)
+
+    def tell_gone(self, id: int) -> list[bytes]:
+        """Event values after which a client does not have an item."""
+        return [protocol.deleted_value(self.word, id)]
+
+    def tell_place(self, id: int, item: bytes, before: int | None) -> bytes:
+        """The event value that puts an item before another, or behind all."""
+        known = orjson.loads(item)
+        moved = {"id": id, **{name: known.get(name) for name in self.references}}
+        return protocol.placed_value(self.word, orjson.dumps(moved), before)
 
 
 def _some_dates(state: State, calendar: Calendar) -> State:
@@ -404,15 +442,19 @@ def _entity(
     fields: Any,
     references: Mapping[str, str],
     defaults: Mapping[str, Any],
-    **more: bool,
+    **more: Any,
 ) -> Entity:
-    columns = (*references, "sortorder") if more.get("ordered") else tuple(references)
+    place = (*references, "sortorder") if more.get("ordered") else tuple(references)
+    dates = ("start_date", "end_date") if more.get("dated") else ()
     declared = frozenset(fields.__annotations__)
     adapter = TypeAdapter(fields)
-    return Entity(name, name + "s", columns, adapter, declared, references, defaults, **more)
+    known = (name, name + "s", place, adapter, declared, references, defaults)
+    more = {"put_off": name == "task", **more}
+    return Entity(*known, dates=dates, word=name, **more)
 
 
-#: Every entity by its name in URLs and event types. Load and replay keep this order.
+#: The entities of the Gantt client by their names in URLs and event types. Load and replay keep
+#: this order.
 ENTITIES: Final[Mapping[str, Entity]] = {
     entity.name: entity
     for entity in (
@@ -423,6 +465,7 @@ ENTITIES: Final[Mapping[str, Entity]] = {
             {"text": "", "progress": 0, "type": "task", "parent": 0},
             dated=True,
             ordered=True,
+            optional=frozenset(("parent",)),
         ),
         _entity("link", LinkFields, {"source": "task", "target": "task"}, {"type": "0"}),
         _entity("resource", ResourceFields, {}, {"text": ""}),
@@ -436,15 +479,3 @@ TASK: Final = ENTITIES["task"]
 
 
 LINK: Final = ENTITIES["link"]
-
-
-def entity_named(name: str) -> Entity:
-    """The entity of that name.
-
-    Raises:
-        NotFound: there is none.
-    """
-    entity = ENTITIES.get(name)
-    if entity is None:
-        raise NotFound(f"There is nothing called {name!r} in a plan.")
-    return entity

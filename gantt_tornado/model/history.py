@@ -14,6 +14,7 @@ import orjson
 
 from gantt_tornado.model.change import Change, WriteResult
 from gantt_tornado.model.dates import Calendar
+from gantt_tornado.model.entities import Entity
 
 #: Changes in a page of the history, by default and at most.
 USUAL: Final = 50
@@ -33,9 +34,9 @@ def history_page(changes: Iterable[Change], calendar: Calendar) -> bytes:
 def line(change: Change, calendar: Calendar) -> dict[str, Any]:
     """A change as the history shows it: ``at`` in UTC, ``fields`` as field → [old, new]."""
     fields = {
-        field: [_shown(field, value, calendar) for value in values]
+        field: [_shown(change.entity, field, value, calendar) for value in values]
         for field, values in change.fields.items()
-        if field != "target" or change.entity.name != "task"
+        if field != "target" or not change.entity.ordered
     }
     return {
         "seq": change.seq,
@@ -57,9 +58,9 @@ def followed(change: Change, calendar: Calendar) -> dict[str, Any]:
     return told | {"makes_room": True} if change.makes_room else told
 
 
-def _shown(field: str, value: Any, calendar: Calendar) -> Any:
+def _shown(entity: Entity, field: str, value: Any, calendar: Calendar) -> Any:
     # The journal has dates as they are stored; old lines may have None or another value there.
-    dated = field in ("start_date", "end_date") and isinstance(value, str)
+    dated = field in entity.dates and isinstance(value, str)
     return calendar.show(value) if dated else value
 
 

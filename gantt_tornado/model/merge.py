@@ -40,6 +40,20 @@ def same(stored: Any, sent: Any) -> bool:
     return False
 
 
+def as_lists(stored: Any, sent: Any) -> Any:
+    """What was sent, with lists in place of objects that stand for one: the Scheduler sends
+    ``[1, 2]`` as ``{"0": 1, "1": 2}``. Only where the stored value is a list is it one."""
+    if isinstance(stored, list) and isinstance(sent, dict):
+        places = [str(at) for at in range(len(sent))]
+        sent = list(sent.values()) if list(sent) == places else sent
+    if isinstance(stored, list) and isinstance(sent, list):
+        known = [*stored, *[None] * len(sent)]
+        return [as_lists(before, now) for before, now in zip(known, sent, strict=False)]
+    if isinstance(stored, dict) and isinstance(sent, dict):
+        return {name: as_lists(stored.get(name), value) for name, value in sent.items()}
+    return sent
+
+
 def changed(base: Fields, sent: Fields) -> dict[str, Any]:
     """The fields of ``sent`` that its writer changed, given what it had seen."""
     fields = {}

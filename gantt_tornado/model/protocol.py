@@ -101,11 +101,19 @@ def event(name: str, value: bytes) -> bytes:
 
 def item_value(kind: str, entity: str, item: bytes) -> bytes:
     """The value of ``kind`` (``add-task``, …) for an encoded item."""
+    if entity == "event":
+        return b'{"type":"%s","event":%s}' % (kind.encode(), item)
     return b'{"type":"%s","%s":%s,"event":%s}' % (kind.encode(), entity.encode(), item, item)
 
 
 def deleted_value(entity: str, id: int) -> bytes:
     return item_value(f"delete-{entity}", entity, b'{"id":%d}' % id)
+
+
+def placed_value(entity: str, item: bytes, before: int | None) -> bytes:
+    """Where an item of the application's stands now: before which other, None for the last."""
+    value = (entity.encode(), entity.encode(), item, item, orjson.dumps(before))
+    return b'{"type":"move-%s","%s":%s,"event":%s,"before":%s}' % value
 
 
 def move_value(id: int, parent: int, index: int, target: str) -> bytes:

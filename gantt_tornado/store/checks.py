@@ -7,13 +7,13 @@ load again afterwards. The rows are what is served, so where the journal disagre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gantt_tornado.model import cycles, fractional_index
 from gantt_tornado.model.change import Author, Change
-from gantt_tornado.model.entities import ENTITIES, LINK, TASK, Entity
+from gantt_tornado.model.entities import LINK, TASK, Entity
 from gantt_tornado.store.items import Row, Store
 
 #: Who has changed what was mended.
@@ -47,7 +47,7 @@ def faults(store: Store) -> list[Fault]:
     found += _unsound(store)
     found += _bad_places(rows)
     found += _bad_parents(rows)
-    found += _bad_references(rows)
+    found += _bad_references(rows, store.schema)
     found += _bad_links(rows)
     # What was found before is mended first, and then the journal is read anew.
     return found or [*_disagreements(store, rows)]
@@ -56,7 +56,7 @@ def faults(store: Store) -> list[Fault]:
 def _rows(store: Store) -> tuple[Rows, list[Fault]]:
     rows: dict[str, dict[int, Row]] = {}
     found = []
-    for entity in ENTITIES.values():
+    for entity in store.schema:
         own = rows[entity.name] = {}
         try:
             for row in store.rows(entity):
@@ -68,7 +68,7 @@ def _rows(store: Store) -> tuple[Rows, list[Fault]]:
 
 
 def _wrong_columns(entity: Entity, row: Row) -> Iterator[str]:
-    for name in entity.columns:
+    for name in entity.place:
         kind = str if name == "sortorder" else int
         if type(row.state[name]) is not kind:
             yield f"{entity.name} {row.id}: its {name} is {row.state[name]!r}"
@@ -111,13 +111,14 @@ def _bad_parents(rows: Rows) -> Iterator[Fault]:
             yield Fault(f"task {id}: it stands below itself", _to_the_end(id, 0))
 
 
-def _bad_references(rows: Rows) -> Iterator[Fault]:
-    for entity in ENTITIES.values():
+def _bad_references(rows: Rows, entities: Iterable[Entity]) -> Iterator[Fault]:
+    for entity in entities:
         if entity is TASK:
             continue
         for id, row in rows[entity.name].items():
             for field, name in entity.references.items():
-                if row.state[field] not in rows[name]:
+                is_free = field in entity.optional and not row.state[field]
+                if not is_free and row.state[field] not in rows[name]:
                     text = f"{entity.name} {id}: its {field} {row.state[field]} is not there"
                     yield Fault(text, _out(entity, id))
                     break
@@ -160,7 +161,7 @@ def _disagreements(store: Store, rows: Rows) -> Iterator[Fault]:
         # What it said nobody knows.
         return
     horizon = store.journal.horizon()
-    for entity in ENTITIES.values():
+    for entity in store.schema:
         for id, row in rows[entity.name].items():
             told = known.pop((entity.name, id), None)
             text = _disagreement(row, told, horizon)
@@ -196,7 +197,9 @@ def _known(store: Store) -> tuple[dict[tuple[str, int], _Known], list[int]]:
             before = change.seq
             _note(known, change)
     # Below the last that can be read.
-    return known, [*unread, *range(journal.horizon() + 1, before)]
+    unread += range(journal.horizon() + 1, before)
+    foreign = journal.undeclared() if unread else ()
+    return known, [seq for seq in unread if seq not in foreign]
 
 
 def _note(known: dict[tuple[str, int], _Known], change: Change) -> None:

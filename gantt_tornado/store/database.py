@@ -90,7 +90,7 @@ def params(*fields: Field) -> dict[Field, Any]:
 
 
 @cache
-def _prepared(make: Callable[[Compile], Any]) -> Any:
+def _prepared(make: Callable[..., Any], *args: Any) -> Any:
     database = SqliteDatabase(None)
 
     def compile(query: Query) -> Statement:
@@ -99,7 +99,7 @@ def _prepared(make: Callable[[Compile], Any]) -> Any:
         sql, names = database.get_sql_context(value_literals=True).sql(query).query()
         return Statement(sql, tuple(names))
 
-    return make(compile)
+    return make(compile, *args)
 
 
 class Connection:
@@ -109,13 +109,13 @@ class Connection:
     undone = 0
     _connection: sqlite3.Connection
 
-    def prepared(self, make: Callable[[Compile], T]) -> T:
-        """What ``make`` compiles, made once a process.
+    def prepared(self, make: Callable[..., T], *args: Any) -> T:
+        """What ``make`` compiles, given ``args`` too; made once a process.
 
         Compiled SQL is executed many times, with other values for its parameters: on the
         path of a write, building a query each time would cost more than SQLite.
         """
-        return cast(T, _prepared(make))
+        return cast(T, _prepared(make, *args))
 
     def execute(self, sql: Statement | str, params: Any = ()) -> sqlite3.Cursor:
         """Execute SQL, with peewee's errors: compiled, with a mapping of its parameters, or as

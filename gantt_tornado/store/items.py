@@ -26,20 +26,31 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 import orjson
-from peewee import fn
+from peewee import Query, fn
 
 from gantt_tornado.errors import BadRequest, Conflict, NotFound, Stale, TooLarge
 from gantt_tornado.model import cycles, dates, fractional_index, marks, merge, text
 from gantt_tornado.model.ancestors import Ancestors
 from gantt_tornado.model.change import Author, Change, Left, WriteResult
 from gantt_tornado.model.dates import Calendar
-from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, LINK, TASK, Entity, Patch, State
+from gantt_tornado.model.entities import DEFAULT_PROJECT, LINK, TASK, Entity, Patch, State
+from gantt_tornado.model.event import EVENT, is_exception
 from gantt_tornado.model.merge import Diff
 from gantt_tornado.model.protocol import parse_target
+from gantt_tornado.model.schema import GANTT, Schema
 from gantt_tornado.model.stored_plan import StoredPlan
 from gantt_tornado.store.database import Compile, Connection, Statement, param, params
 from gantt_tornado.store.journal import Journal, Moved, recorded
-from gantt_tornado.store.tables import MODELS, JournalLine, Link, Task
+from gantt_tornado.store.tables import (
+    Entry,
+    Item,
+    JournalLine,
+    Link,
+    Reference,
+    Task,
+    columns_of,
+    model_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +63,8 @@ LINES_READ: Final = 8
 #: Rows that are spaced anew where a key would be long, if that saves so many characters.
 NEIGHBOURS: Final = 64
 WORTHWHILE: Final = 8
+#: The target of a drop behind all others.
+LAST: Final = "next:null"
 #: Stands behind all keys.
 _END: Final = "~"
 #: Changes among which others' moves are looked for where a task would stand below itself.
@@ -77,23 +90,31 @@ class _Statements:
     """The SQL of one entity, compiled once."""
 
     def __init__(self, compile: Compile, entity: Entity) -> None:
-        model = MODELS[entity.name]
-        columns = [getattr(model, name) for name in entity.columns]
+        model = model_of(entity)
+        self.columns: Final = columns_of(entity)
+        columns = [getattr(model, name) for name in self.columns]
         stored = [model.rev, model.mark, model.fields, *columns]
         here = model.project == param("project")
-        pointed = param("pointed")
-        it = (model.project == param("project")) & (model.id == param("id"))
+        #: What else says of which entity a row is.
+        own: dict[Any, Any] = {}
+        order: list[Any] = [model.id]
+        #: Whether what the items point to is noted beside them.
+        self.is_noted: Final = model is Entry
+        if model is Entry:
+            here &= Entry.entity == entity.name
+            own = {Entry.entity: entity.name, Entry.sortorder: ""}
+            order = [Entry.sortorder, Entry.id]
+        it = here & (model.id == param("id"))
         self.count = compile(model.select(fn.COUNT(model.id)).where(here))
-        self.all = compile(model.select(model.id, *stored).where(here).order_by(model.id))
+        self.all = compile(model.select(model.id, *stored).where(here).order_by(*order))
         self.find = compile(model.select(*stored).where(it))
-        self.insert = compile(model.insert(params(model.project, model.id, *stored)))
+        self.insert = compile(model.insert({**own, **params(model.project, model.id, *stored)}))
         self.update = compile(model.update(params(*stored)).where(it))
         # Without the columns, whose indexes would be written anew with them.
         self.update_fields = compile(model.update(params(*stored[:3])).where(it))
         self.delete = compile(model.delete().where(it))
         self.pointing = {
-            field: compile(model.select(model.id).where(getattr(model, field) == pointed, here))
-            for field in entity.references
+            field: compile(_pointing(entity, model, field)) for field in entity.references
         }
         taken = (
             (JournalLine.project == param("project"))
@@ -105,25 +126,51 @@ class _Statements:
         self.there_again = compile(there.where(here, taken))
 
 
-def _entities(compile: Compile) -> dict[str, _Statements]:
-    return {entity.name: _Statements(compile, entity) for entity in ENTITIES.values()}
+def _pointing(entity: Entity, model: type[Item], field: str) -> Query:
+    """The ids of those items of an entity that point to an item."""
+    here, pointed = param("project"), param("pointed")
+    if model is not Entry:
+        column = getattr(model, field)
+        return model.select(model.id).where(column == pointed, model.project == here)
+    return Reference.select(Reference.item).where(
+        Reference.project == here, Reference.pointed == pointed, Reference.entity == entity.name
+    )
+
+
+class _Order:
+    """The SQL behind the order of an entity's items: of tasks that of the branch of one parent,
+    of all others that of the entity."""
+
+    def __init__(self, compile: Compile, entity: Entity) -> None:
+        model: Any = model_of(entity)
+        branch = model.project == param("project")
+        branch &= model.entity == entity.name if model is Entry else model.parent == param("parent")
+        key = param("key")
+        self.last = compile(model.select(fn.MAX(model.sortorder)).where(branch))
+        around = branch & (model.id != param("but"))
+        neighbour = model.select(model.sortorder, model.id)
+        lower = neighbour.where(around & (model.sortorder < key))
+        higher = neighbour.where(around & (model.sortorder > key))
+        self.above = compile(lower.order_by(model.sortorder.desc()).limit(param("most")))
+        self.below = compile(higher.order_by(model.sortorder).limit(param("most")))
+        taken = model.select(model.id).where(around & (model.sortorder == key))
+        self.taken = compile(taken.limit(1))
+
+
+class _References:
+    """The SQL of what the items point to that have no columns for it."""
+
+    def __init__(self, compile: Compile) -> None:
+        self.note = compile(Reference.insert(params(*Reference._meta.sorted_fields)))
+        here = (Reference.project == param("project")) & (Reference.item == param("id"))
+        self.forget = compile(Reference.delete().where(here))
 
 
 class _Rules:
-    """The SQL behind the rules and the order of a plan, compiled once."""
+    """The SQL behind the rules of a plan, compiled once."""
 
     def __init__(self, compile: Compile) -> None:
         project = param("project")
-        branch = (Task.project == project) & (Task.parent == param("parent"))
-        key = param("key")
-        self.last = compile(Task.select(fn.MAX(Task.sortorder)).where(branch))
-        around = branch & (Task.id != param("but"))
-        neighbour = Task.select(Task.sortorder, Task.id)
-        lower = neighbour.where(around & (Task.sortorder < key))
-        higher = neighbour.where(around & (Task.sortorder > key))
-        self.above = compile(lower.order_by(Task.sortorder.desc()).limit(param("most")))
-        self.below = compile(higher.order_by(Task.sortorder).limit(param("most")))
-        self.taken = compile(Task.select(Task.id).where(around & (Task.sortorder == key)).limit(1))
         here = Link.project == project
         source, target = Link.source == param("source"), Link.target == param("target")
         others = Link.id != param("but")
@@ -160,6 +207,7 @@ class Store:
     Args:
         now: the time in milliseconds since 1970.
         markup: whether text is HTML, see :mod:`gantt_tornado.model.text`.
+        schema: the entities that there are.
     """
 
     def __init__(
@@ -169,9 +217,11 @@ class Store:
         project: int = DEFAULT_PROJECT,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         markup: bool = False,
+        schema: Schema = GANTT,
     ) -> None:
         self.project: Final = project
-        self.journal = Journal(database, project)
+        self.journal = Journal(database, project, schema)
+        self.schema = schema
         #: What pages' marks have folded in: what shapes each item, and which history it is of.
         html = "clean" if markup else "text"
         self.shape: Final = (
@@ -183,7 +233,11 @@ class Store:
         self._new_mark = marks.source()
         self._markup = markup
         self._sql = database.prepared(_Rules)
-        self._entities = database.prepared(_entities)
+        self._entities = {each.name: database.prepared(_Statements, each) for each in schema}
+        self._orders = {
+            each.name: database.prepared(_Order, each) for each in schema if each.ordered
+        }
+        self._references = database.prepared(_References)
         self._left: float = math.inf
         self._group = 0
         self._moves_at = -1
@@ -244,6 +298,8 @@ class Store:
                 # a start in every row it is sent.
                 state |= {"start_date": self._calendar.today(), "duration": 1}
             state |= self._dates({}, state, given)
+        if entity.spanned:
+            state |= _span(state, edit.values)
         for pointer in entity.references:
             state.setdefault(pointer, 0)
         if entity is TASK:
@@ -253,8 +309,9 @@ class Store:
         except _Overtaken:
             return self._insert_gone(entity, state, author, request)
         if entity.ordered:
-            place = self._place(state["parent"], edit.target, 0, None)
-            state["sortorder"] = place or self._end_of(state["parent"])
+            branch = _branch(entity, state)
+            place = self._place(entity, branch, edit.target, 0, None)
+            state["sortorder"] = place or self._end_of(entity, branch)
             if edit.target:
                 state["target"] = edit.target
         room = self._make_room(entity, None, state, author)
@@ -323,6 +380,8 @@ class Store:
             item = self.encode(entity, row)
             wire = self.wire(item)
             return WriteResult(entity, id, author, (), item, wire=wire, repeats=known)
+        if entity.spanned:
+            edit = edit._replace(values=merge.as_lists(row.state, edit.values))
         sent = edit
         if edit.rev is None and author.client_id and self.journal.added_on(id, author.client_id):
             # The client skips the echo of its own new row, and with it the first _rev.
@@ -334,9 +393,11 @@ class Store:
         if entity.dated and touched:
             changed |= self._dates(row.state, edit.values, touched)
         state = {**row.state, **changed}
+        if entity.spanned and touched:
+            state |= _span(state, {**row.state, **edit.values})
         dropped = self._drop_overtaken(entity, row, state, edit.rev, author)
         if entity.ordered:
-            state |= self._moved(row, state, edit.target if moves else "")
+            state |= self._moved(entity, row, state, edit.target if moves else "")
         room = self._make_room(entity, row, state, author)
         diff = merge.diff(row.state, state)
         if moves:
@@ -389,7 +450,19 @@ class Store:
             row = self._find(entity, id)
         except NotFound:
             return WriteResult(entity, id, author, ())
+        if entity is EVENT and is_exception(row.state):
+            return self._hide(row, author, request)
         return self._remove(self._dependents(entity, row), author, request)
+
+    def _hide(self, row: Row, author: Author, request: str) -> WriteResult:
+        """An occurrence of a series does not take place: without its exception it would again."""
+        hidden = {"rec_type": "none"} if row.state["event_pid"] else {"deleted": True}
+        state = row.state | hidden
+        diff = merge.diff(row.state, state)
+        if not diff:
+            return WriteResult(EVENT, row.id, author, ())
+        change = self._save(EVENT, row, state, diff, author, request=request)
+        return WriteResult(EVENT, row.id, author, (change,), change.item, wire=change.wire)
 
     def undo(self, seq: int, author: Author, request: str = "") -> WriteResult:
         """Apply the inverse of a change as a new change, merged with what came after; of one
@@ -490,8 +563,8 @@ class Store:
         state = {**row.state, **{field: before.get(field) for field in fields}}
         state = entity.sound(state, self._calendar)
         if entity.ordered and "sortorder" in fields:
-            self._follow_spacings(state, change.seq)
-            state["sortorder"] = self._free(state["parent"], state["sortorder"], row.id)
+            self._follow_spacings(entity, state, change.seq)
+            state["sortorder"] = self._free(entity, state, row.id)
         self._check_changed(entity, row, state, author, change.seq)
         diff = merge.diff(row.state, state)
         if not diff:
@@ -576,16 +649,16 @@ class Store:
         state: State = {field: old for field, (old, _) in gone.fields.items()}
         state = dict(entity.sound(state, self._calendar))
         for pointer, pointed in entity.references.items():
-            at_top = entity is TASK and state[pointer] == 0
-            if not at_top and state[pointer] not in restored:
+            is_free = pointer in entity.optional and state[pointer] == 0
+            if not is_free and state[pointer] not in restored:
                 self._check_exists(entity, pointed, state[pointer])
         if entity is LINK:
             self._check_twins(gone.id, state, author)
-        if entity.ordered and state["parent"] not in restored:
+        if entity.ordered and _branch(entity, state) not in restored:
             # Below one that comes back with it, no neighbours have been spaced anew, and
             # nobody else's row can have its key.
-            self._follow_spacings(state, gone.seq)
-            state["sortorder"] = self._free(state["parent"], state["sortorder"], gone.id)
+            self._follow_spacings(entity, state, gone.seq)
+            state["sortorder"] = self._free(entity, state, gone.id)
         return self._save(entity, None, state, merge.diff({}, state), author, gone.id)
 
     def damaged(self) -> list[Damaged]:
@@ -593,7 +666,7 @@ class Store:
         should be."""
         return [
             (entity, row, state)
-            for entity in ENTITIES.values()
+            for entity in self.schema
             for row in self.rows(entity)
             if (state := entity.sound(row.state, self._calendar)) is not row.state
         ]
@@ -606,7 +679,7 @@ class Store:
         for entity, row, state in damaged:
             names = sorted(merge.diff(row.state, state))
             log.warning("%s %d could not be drawn; mended: %.200s", entity.name, row.id, names)
-            fields = _fields(entity, state)
+            fields = _fields(self._entities[entity.name].columns, state)
             values = {"id": row.id, "rev": row.rev, "mark": row.mark, "fields": fields}
             self._run(self._entities[entity.name].update_fields, **values)
 
@@ -624,7 +697,7 @@ class Store:
 
     def put_last(self, id: int, parent: int, author: Author) -> None:
         """Have a task stand last below another, or at the top."""
-        place = {"parent": parent, "sortorder": self._end_of(parent)}
+        place = {"parent": parent, "sortorder": self._end_of(TASK, parent)}
         self.put_right(TASK, id, place, author)
 
     def take_out(self, entity: Entity, id: int, author: Author) -> None:
@@ -637,15 +710,18 @@ class Store:
 
     def put_in(self, entity: Entity, id: int, state: State, mark: int) -> None:
         """Write an item of a project that is only being made, without a change."""
-        columns = {name: state[name] for name in entity.columns}
-        values = {"rev": id, "mark": mark, "fields": _fields(entity, state), **columns}
-        self._run(self._entities[entity.name].insert, id=id, **values)
+        sql = self._entities[entity.name]
+        columns = {name: state[name] for name in sql.columns}
+        values = {"rev": id, "mark": mark, "fields": _fields(sql.columns, state), **columns}
+        self._run(sql.insert, id=id, **values)
+        if sql.is_noted:
+            self._note_references(entity, id, None, state)
 
     # Reads.
 
     def counts(self) -> list[int]:
         """How many items there are of each entity, tasks and links first."""
-        return [self._one(self._entities[name].count)[0] for name in ENTITIES]
+        return [self._one(self._entities[entity.name].count)[0] for entity in self.schema]
 
     def rows(self, entity: Entity) -> Iterator[Row]:
         """All items of an entity, by id.
@@ -672,7 +748,7 @@ class Store:
         journal = self.journal
         items = (
             (entity, row.id, row.state, self.wire(self.encode(entity, row)))
-            for entity in ENTITIES.values()
+            for entity in self.schema
             for row in self.rows(entity)
         )
         touched = journal.touched()
@@ -721,7 +797,7 @@ class Store:
         rev: int | None = None,
     ) -> None:
         for pointer in fields:
-            if entity is TASK and state[pointer] == 0:
+            if state[pointer] == 0 and pointer in entity.optional:
                 continue
             self._check_exists(entity, entity.references[pointer], state[pointer])
             if entity is TASK and id:
@@ -730,8 +806,9 @@ class Store:
             self._check_link(id, state, author)
 
     def _check_exists(self, entity: Entity, pointed: str, id: int | str) -> None:
-        if not self._is_there(ENTITIES[pointed], id):
-            refusal = _Overtaken if self._was_there(ENTITIES[pointed], id) else Conflict
+        kind = self.schema.entities[pointed]
+        if not self._is_there(kind, id):
+            refusal = _Overtaken if self._was_there(kind, id) else Conflict
             raise refusal(
                 f"The {pointed} that this {entity.name} belongs to is not there (any more)."
             )
@@ -828,21 +905,26 @@ class Store:
 
     # The order of rows.
 
-    def _moved(self, row: Row, state: State, target: str) -> State:
+    def _moved(self, entity: Entity, row: Row, state: State, target: str) -> State:
         """What a drop or a new parent changes in where the row stands."""
         moves: State = {}
-        elsewhere = state["parent"] != row.state["parent"]
+        branch = _branch(entity, state)
+        elsewhere = branch != _branch(entity, row.state)
         if target:
             moves["target"] = target
             current = None if elsewhere else row.state["sortorder"]
-            place = self._place(state["parent"], target, row.id, current)
+            place = self._place(entity, branch, target, row.id, current)
             if place:
                 return {**moves, "sortorder": place}
-        if elsewhere:
-            moves["sortorder"] = self._end_of(state["parent"])
+        # Of tasks it says that the row is alone in its branch.
+        to_the_end = target == LAST and entity is not TASK
+        if elsewhere or to_the_end:
+            moves["sortorder"] = self._end_of(entity, branch)
         return moves
 
-    def _place(self, parent: int, target: str, id: int, current: str | None) -> str | None:
+    def _place(
+        self, entity: Entity, branch: int, target: str, id: int, current: str | None
+    ) -> str | None:
         """The sort key beside a target, or None when the target stands elsewhere by now.
 
         ``current`` is the key that the row has in this branch; it is kept where it fits.
@@ -851,26 +933,29 @@ class Store:
         if not neighbour or neighbour == id:
             return None
         try:
-            beside = self._find(TASK, neighbour).state
+            beside = self._find(entity, neighbour).state
         except NotFound:
             return None
-        if beside["parent"] != parent:
+        if _branch(entity, beside) != branch:
             return None
         key = beside["sortorder"]
-        sql = self._sql.below if below else self._sql.above
-        found = self._one(sql, parent=parent, but=id, key=key, most=1)
+        order = self._orders[entity.name]
+        sql = order.below if below else order.above
+        found = self._one(sql, parent=branch, but=id, key=key, most=1)
         other = found[0] if found else None
         low, high = (key, other) if below else (other, key)
         if current and (low is None or low < current) and (high is None or current < high):
             return current
         return fractional_index.between(low, high)
 
-    def _free(self, parent: int, sortorder: str, id: int) -> str:
+    def _free(self, entity: Entity, state: State, id: int) -> str:
         """A sort key itself, or the next to it where another row has it by now."""
-        beside = {"parent": parent, "but": id, "key": sortorder}
-        if not self._one(self._sql.taken, **beside):
+        order = self._orders[entity.name]
+        sortorder: str = state["sortorder"]
+        beside = {"parent": _branch(entity, state), "but": id, "key": sortorder}
+        if not self._one(order.taken, **beside):
             return sortorder
-        found = self._one(self._sql.below, **beside, most=1)
+        found = self._one(order.below, **beside, most=1)
         return fractional_index.between(sortorder, found[0] if found else None)
 
     def _make_room(
@@ -885,14 +970,15 @@ class Store:
         key = state["sortorder"]
         if len(key) <= fractional_index.LONG or (row and row.state["sortorder"] == key):
             return []
+        branch, order = _branch(entity, state), self._orders[entity.name]
         around = {
-            "parent": state["parent"],
+            "parent": branch,
             "but": row.id if row else 0,
             "key": key,
             "most": NEIGHBOURS // 2 + 1,
         }
-        above = self._run(self._sql.above, **around).fetchall()[::-1]
-        below = self._run(self._sql.below, **around).fetchall()
+        above = self._run(order.above, **around).fetchall()[::-1]
+        below = self._run(order.below, **around).fetchall()
         low = above.pop(0)[0] if len(above) > NEIGHBOURS // 2 else None
         high = below.pop()[0] if len(below) > NEIGHBOURS // 2 else None
         rows = [*above, *below]
@@ -909,23 +995,23 @@ class Store:
         moved = [(id, old, new) for (old, id), new in zip(rows, keys, strict=True) if old != new]
         cause_seq = self.journal.seq() + len(moved) + 1
         olds = [low or "", *(old for old, _ in rows), high or _END]
-        self.journal.space(cause_seq, state["parent"], olds, [olds[0], *keys, olds[-1]])
+        self.journal.space(entity, cause_seq, branch, olds, [olds[0], *keys, olds[-1]])
         # No two may have one key, nor change their places on the way.
         down = [each for each in moved if each[2] < each[1]]
         up = [each for each in reversed(moved) if each[2] > each[1]]
         changes = []
         for id, old, new in up + down:
             self._spend(1)
-            found = self._find(TASK, id)
+            found = self._find(entity, id)
             diff = {"sortorder": [old, new]}
             spaced = {**found.state, "sortorder": new}
-            changes.append(self._save(TASK, found, spaced, diff, author, cause_seq=cause_seq))
+            changes.append(self._save(entity, found, spaced, diff, author, cause_seq=cause_seq))
         return changes
 
-    def _follow_spacings(self, state: State, since: int) -> None:
+    def _follow_spacings(self, entity: Entity, state: State, since: int) -> None:
         """Bring a key of an earlier day to where its neighbours are now."""
         key = state["sortorder"]
-        for old, new in self.journal.spacings(state["parent"], since):
+        for old, new in self.journal.spacings(entity, _branch(entity, state), since):
             if old[0] < key < old[-1]:
                 at = bisect_right(old, key)
                 low, high = new[at - 1], new[at]
@@ -933,8 +1019,8 @@ class Store:
                     key = fractional_index.between(low or None, None if high == _END else high)
         state["sortorder"] = key
 
-    def _end_of(self, parent: int) -> str:
-        last = self._one(self._sql.last, parent=parent)[0]
+    def _end_of(self, entity: Entity, branch: int) -> str:
+        last = self._one(self._orders[entity.name].last, parent=branch)[0]
         return fractional_index.between(last, None)
 
     # Rows and journal.
@@ -958,7 +1044,7 @@ class Store:
         state: State = orjson.loads(fields)
         if type(state) is not dict:
             raise ValueError("its fields are no JSON object")
-        state.update(zip(entity.columns, columns, strict=True))
+        state.update(zip(self._entities[entity.name].columns, columns, strict=True))
         return state
 
     def _later(self, row: Row, edit: Patch, author: Author) -> list[tuple[Diff, bool]]:
@@ -1000,17 +1086,13 @@ class Store:
         waiting = deque(found.values())
         while waiting:
             pointed, above = waiting.popleft()
-            for other in ENTITIES.values():
-                for pointer, name in other.references.items():
-                    if name != pointed.name:
-                        continue
-                    sql = self._entities[other.name].pointing[pointer]
-                    ends = {"pointed": above.id}
-                    for (id,) in self._run(sql, **ends).fetchall():
-                        if id not in found:
-                            self._spend(1)
-                            found[id] = (other, self._find(other, id))
-                            waiting.append(found[id])
+            for other, pointer in self.schema.pointing[pointed.name]:
+                sql = self._entities[other.name].pointing[pointer]
+                for (id,) in self._run(sql, pointed=above.id).fetchall():
+                    if id not in found:
+                        self._spend(1)
+                        found[id] = (other, self._find(other, id))
+                        waiting.append(found[id])
         # Links first, and below before above: so no client is ever told to keep a row
         # whose parent it has dropped, nor a link whose end it has dropped.
         rows = list(reversed(found.values()))
@@ -1034,13 +1116,14 @@ class Store:
         for an id, unless it had one before it was deleted."""
         seq, mark = self.journal.next(), self._new_mark()
         id = row.id if row else id or seq
-        names, sql = entity.columns, self._entities[entity.name]
+        sql = self._entities[entity.name]
+        names = sql.columns
         values = {
             "project": self.project,
             "id": id,
             "rev": seq,
             "mark": mark,
-            "fields": _fields(entity, state),
+            "fields": _fields(names, state),
         }
         if row is not None and diff.keys().isdisjoint(names):
             self._execute(sql.update_fields, values)
@@ -1050,6 +1133,8 @@ class Store:
             self._execute(sql.update if row else sql.insert, values)
             if row and "parent" in diff:
                 self._ancestors.moved(id)
+        if sql.is_noted:
+            self._note_references(entity, id, row.state if row else None, state)
         item = entity.encode(id, seq, mark ^ self.shape, state, self._calendar)
         change = Change(
             seq,
@@ -1064,7 +1149,7 @@ class Store:
             base_rev,
             row.rev if row else 0,
             item,
-            state.get("parent", 0),
+            state["parent"] if entity is TASK else 0,
             state.get("sortorder", ""),
             self.wire(item),
             dropped or {},
@@ -1075,6 +1160,16 @@ class Store:
         self.journal.record(change, request)
         return change
 
+    def _note_references(self, entity: Entity, id: int, before: State | None, state: State) -> None:
+        """Note to what an item points from now on; ``before`` is None for one that is new."""
+        pointed = {state[field] for field in entity.references if state.get(field)}
+        if before is not None:
+            if pointed == {before[field] for field in entity.references if before[field]}:
+                return
+            self._run(self._references.forget, id=id)
+        for each in pointed:
+            self._run(self._references.note, pointed=each, item=id, entity=entity.name)
+
     def _remove(
         self, doomed: list[tuple[Entity, Row]], author: Author, request: str = ""
     ) -> WriteResult:
@@ -1083,7 +1178,10 @@ class Store:
         at = self._now()
         changes = []
         for seq, (entity, row) in zip(numbers, doomed, strict=True):
-            self._run(self._entities[entity.name].delete, id=row.id)
+            sql = self._entities[entity.name]
+            self._run(sql.delete, id=row.id)
+            if sql.is_noted:
+                self._note_references(entity, row.id, row.state, {})
             self._ancestors.moved(row.id)
             fields = recorded(merge.diff(row.state, {}))
             change = Change(
@@ -1140,9 +1238,26 @@ def _undone_with(entity: Entity, fields: Iterable[str]) -> set[str]:
     return found - {"target"} if entity.ordered else found
 
 
-def _fields(entity: Entity, state: State) -> str:
+def _span(merged: State, sent: State) -> State:
+    """The dates of an appointment.
+
+    Raises:
+        BadRequest: one is missing, or they contradict each other.
+    """
+    try:
+        return dates.span(merged, sent, bool(merged.get("rrule") or merged.get("rec_type")))
+    except ValueError as error:
+        raise BadRequest(f"The dates do not fit: {error}.") from None
+
+
+def _branch(entity: Entity, state: State) -> int:
+    """Among whose children an item has its place: the order of all but tasks is one."""
+    return state["parent"] if entity is TASK else 0
+
+
+def _fields(columns: tuple[str, ...], state: State) -> str:
     """What of an item has no column."""
-    rest = {name: value for name, value in state.items() if name not in entity.columns}
+    rest = {name: value for name, value in state.items() if name not in columns}
     return orjson.dumps(rest).decode()
 
 

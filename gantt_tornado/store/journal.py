@@ -16,12 +16,13 @@ from peewee import TextField, fn
 
 from gantt_tornado.model import marks
 from gantt_tornado.model.change import Author, Change, made_room
-from gantt_tornado.model.entities import DEFAULT_PROJECT, ENTITIES, Entity
+from gantt_tornado.model.entities import DEFAULT_PROJECT, Entity
 from gantt_tornado.model.journal_age import Ages
 from gantt_tornado.model.marks import Marks
 from gantt_tornado.model.merge import Diff
+from gantt_tornado.model.schema import GANTT, Schema
 from gantt_tornado.store.database import Compile, Connection, Statement, param, params
-from gantt_tornado.store.tables import JournalLine, Project, Spacing
+from gantt_tornado.store.tables import Entry, JournalLine, Project, Spacing
 
 log = logging.getLogger(__name__)
 
@@ -250,12 +251,18 @@ class _Statements:
             .order_by(JournalLine.seq.desc())
             .limit(LATEST)
         )
+        items = Entry.select(Entry.entity).where(Entry.project == param("project"))
+        self.kinds = compile(items.distinct())
+        self.of_kind = compile(
+            JournalLine.select(JournalLine.seq).where(here, JournalLine.entity == param("entity"))
+        )
         self.prune = compile(JournalLine.delete().where(here, JournalLine.seq <= param("seq")))
         self.space = compile(Spacing.insert(params(*Spacing._meta.sorted_fields)))
         self.spacings = compile(
             Spacing.select(Spacing.keys)
             .where(
                 Spacing.project == param("project"),
+                Spacing.entity == param("entity"),
                 Spacing.parent == param("parent"),
                 Spacing.seq > param("seq"),
             )
@@ -269,8 +276,11 @@ class _Statements:
 class Journal:
     """The lines of one project's journal and their numbers."""
 
-    def __init__(self, database: Connection, project: int = DEFAULT_PROJECT) -> None:
+    def __init__(
+        self, database: Connection, project: int = DEFAULT_PROJECT, schema: Schema = GANTT
+    ) -> None:
         self.project: Final = project
+        self._schema = schema
         self._execute = database.execute
         self._sql = database.prepared(_Statements)
         self._database = database
@@ -385,7 +395,7 @@ class Journal:
     def line(self, seq: int) -> Change | None:
         """One change, None where it was never made or is forgotten."""
         found = self._one(self._sql.line, seq=seq)
-        return next(_readable(self.project, [found]), None) if found else None
+        return next(self._readable([found]), None) if found else None
 
     def moved(self, seq: int) -> list[Moved]:
         """The tasks that were given another parent after ``seq``."""
@@ -416,7 +426,7 @@ class Journal:
     def _in_slices(self, sql: Statement, before: int, **params: int) -> Iterator[Change]:
         while True:
             lines = self._run(sql, before=before, **params).fetchall()
-            yield from _readable(self.project, lines)
+            yield from self._readable(lines)
             if len(lines) < AT_ONCE:
                 return
             before = lines[-1][0]
@@ -432,7 +442,7 @@ class Journal:
             size += sum(len(text) for text in line[-3:-1] if text is not None)
             if changes and size > LARGEST_PAGE:
                 break
-            changes += _readable(self.project, [line])
+            changes += self._readable([line])
         return changes
 
     def after(self, seq: int, limit: int) -> tuple[list[Change], int]:
@@ -444,21 +454,28 @@ class Journal:
             size += sum(len(text) for text in line[-3:-1] if text is not None)
             if changes and size > LARGEST_PAGE:
                 break
-            changes += _readable(self.project, [line])
+            changes += self._readable([line])
             seq = _integer(line[0])
         return changes, seq
 
     def every(self, before: int, limit: int) -> list[Change]:
         """Changes before number ``before``, newest first, also those that only made room; those
         that cannot be read are left out."""
-        return list(_readable(self.project, self._run(self._sql.every, before=before, most=limit)))
+        return list(self._readable(self._run(self._sql.every, before=before, most=limit)))
+
+    def undeclared(self) -> set[int]:
+        """The changes of entities that have items and are not declared here."""
+        found = self._run(self._sql.kinds).fetchall()
+        names = [name for (name,) in found if name not in self._schema.entities]
+        lines = (self._run(self._sql.of_kind, entity=name).fetchall() for name in names)
+        return {seq for of_name in lines for (seq,) in of_name}
 
     def touched(self) -> Iterator[tuple[int, int, Entity, int]]:
         """Each item by its last change, oldest first: its id, that change, its entity, and
         the last change that gave it another parent, 0 for none."""
         reparented = dict(self._run(self._sql.reparented).fetchall())
         for id, seq, name in self._run(self._sql.touched):
-            entity = _entity(name)
+            entity = self._entity(name)
             if entity is not None and type(id) is int:
                 yield id, seq, entity, reparented.get(id, 0)
 
@@ -475,7 +492,7 @@ class Journal:
         found = [
             self.line(seq)
             for _, name, at, seq in lines
-            if _entity(name) is entity and type(at) is int and at >= since
+            if self._entity(name) is entity and type(at) is int and at >= since
         ]
         return [change for change in found if change is not None]
 
@@ -485,7 +502,9 @@ class Journal:
         lines = self._run(self._sql.latest).fetchall()
         sound = [line for line in lines if type(line[0]) is type(line[2]) is int]
         items = {
-            id: _entity(name) for id, name, at, _ in reversed(sound) if at >= sound[0][2] - span
+            id: self._entity(name)
+            for id, name, at, _ in reversed(sound)
+            if at >= sound[0][2] - span
         }
         return [(kind, id) for id, kind in items.items() if kind is not None]
 
@@ -547,15 +566,32 @@ class Journal:
             return cause_seq
         return int(self._one(self._sql.last_together, group_seq=group_seq)[0])
 
-    def space(self, seq: int, parent: int, old: list[str], new: list[str]) -> None:
+    def space(self, entity: Entity, seq: int, parent: int, old: list[str], new: list[str]) -> None:
         """Note that neighbours were spaced anew, for change ``seq``."""
         keys = orjson.dumps([old, new]).decode()
-        self._run(self._sql.space, seq=seq, parent=parent, keys=keys)
+        self._run(self._sql.space, entity=entity.name, seq=seq, parent=parent, keys=keys)
 
-    def spacings(self, parent: int, since: int) -> Iterator[list[list[str]]]:
+    def spacings(self, entity: Entity, parent: int, since: int) -> Iterator[list[list[str]]]:
         """The keys before and after of what was spaced anew since a change, oldest first."""
-        for (keys,) in self._run(self._sql.spacings, parent=parent, seq=since).fetchall():
+        found = self._run(self._sql.spacings, entity=entity.name, parent=parent, seq=since)
+        for (keys,) in found.fetchall():
             yield orjson.loads(keys)
+
+    def _readable(self, lines: Iterable[tuple[Any, ...]]) -> Iterator[Change]:
+        """The changes in lines of the journal. A damaged line must not hide all others, nor one
+        of an entity that is not declared any more."""
+        for line in lines:
+            entity = self._entity(line[2])
+            try:
+                if entity is None:
+                    raise ValueError(f"there is no entity {line[2]!r}")
+                yield _committed(self.project, entity, line)
+            except ValueError as error:
+                log.warning("change %s cannot be read: %s", line[0], error)
+
+    def _entity(self, name: bytes | None) -> Entity | None:
+        entities = self._schema.entities
+        return entities.get(name.decode(errors="replace")) if name is not None else None
 
     def _run(self, sql: Statement, **params: Any) -> Any:
         """Execute SQL on what is of this project."""
@@ -588,20 +624,9 @@ def recorded(fields: Diff) -> str:
     return orjson.dumps(fields).decode()
 
 
-def _readable(project: int, lines: Iterable[tuple[Any, ...]]) -> Iterator[Change]:
-    """The changes in lines of the journal. A damaged line must not hide all others."""
-    for line in lines:
-        try:
-            yield _committed(project, line)
-        except ValueError as error:
-            log.warning("change %s cannot be read: %s", line[0], error)
-
-
-def _committed(project: int, line: tuple[Any, ...]) -> Change:
-    seq, cause_seq, name, id, action, user, client_id, at, fields, dropped, group_seq = line
-    entity, done = _entity(name), _decoded(action)
-    if entity is None:
-        raise ValueError(f"there is no entity {name!r}")
+def _committed(project: int, entity: Entity, line: tuple[Any, ...]) -> Change:
+    seq, cause_seq, _, id, action, user, client_id, at, fields, dropped, group_seq = line
+    done = _decoded(action)
     if done not in _ACTIONS:
         raise ValueError(f"there is no action {done!r}")
     if min(_integer(seq), _integer(cause_seq), _integer(id)) <= 0:
@@ -628,17 +653,13 @@ def _check_fields(entity: Entity, action: str, fields: Diff) -> None:
         orjson.dumps([[[[fields]]]])
     except TypeError as error:
         raise ValueError(str(error)) from None
-    if action == "delete" and not fields.keys() >= set(entity.columns):
+    if action == "delete" and not fields.keys() >= set(entity.place):
         raise ValueError("it does not say where the item was")
-    for name in entity.columns:
+    for name in entity.place:
         kind = str if name == "sortorder" else int
         for value in fields.get(name, ()):
             if type(value) is not kind and value is not None:
                 raise ValueError(f"{name} is none")
-
-
-def _entity(name: bytes | None) -> Entity | None:
-    return ENTITIES.get(name.decode(errors="replace")) if name is not None else None
 
 
 def _author(user: bytes | None, client_id: bytes | None, errors: str = "strict") -> Author:

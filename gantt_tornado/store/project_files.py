@@ -15,8 +15,9 @@ from peewee import IntegrityError
 from gantt_tornado.errors import BadRequest
 from gantt_tornado.model import marks
 from gantt_tornado.model.dates import Calendar
-from gantt_tornado.model.entities import ENTITIES, Entity
+from gantt_tornado.model.entities import Entity
 from gantt_tornado.model.project_info import ProjectInfo
+from gantt_tornado.model.schema import OURS
 from gantt_tornado.store.database import Compile, Database, Statement
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.projects import Projects
@@ -50,8 +51,8 @@ def lines(database: Database, info: ProjectInfo, calendar: Calendar) -> Iterator
         "html": html_of(database),
     }
     yield _line(head)
-    store = Store(database, calendar, info.id)
-    for entity in ENTITIES.values():
+    store = Store(database, calendar, info.id, schema=OURS)
+    for entity in OURS:
         for row in store.rows(entity):
             yield _line({"entity": entity.name, "id": row.id, "fields": row.state})
 
@@ -80,7 +81,7 @@ def read(
     info = registry.create(name or _text(head, "project"), _text(head, "title"))
     if head.get("public") is True:
         registry.set_public(info.name, True)
-    store = Store(database, calendar, info.id)
+    store = Store(database, calendar, info.id, schema=OURS)
     last = 0
     mark = marks.source()()
     known: set[int] = set()
@@ -129,18 +130,18 @@ def _object(number: int, line: bytes) -> dict[str, Any]:
 def _item(
     number: int, sent: Mapping[str, Any], calendar: Calendar
 ) -> tuple[Entity, int, dict[str, Any]]:
-    entity = ENTITIES.get(sent["entity"]) if isinstance(sent.get("entity"), str) else None
+    entity = OURS.entities.get(sent["entity"]) if isinstance(sent.get("entity"), str) else None
     id, fields = sent.get("id"), sent.get("fields")
     if entity is None or not isinstance(fields, dict) or type(id) is not int:
         raise BadRequest(f"line {number}: entity, id and fields are needed")
     if not 0 < id < _LARGEST_ID:
         raise BadRequest(f"line {number}: {id} is no id")
-    if not fields.keys() >= set(entity.columns):
-        raise BadRequest(f"line {number}: {', '.join(entity.columns)} are needed")
+    if not fields.keys() >= set(entity.place):
+        raise BadRequest(f"line {number}: {', '.join(entity.place)} are needed")
     if any(
-        type(fields[name]) is not (str if name == "sortorder" else int) for name in entity.columns
+        type(fields[name]) is not (str if name == "sortorder" else int) for name in entity.place
     ):
-        raise BadRequest(f"line {number}: {', '.join(entity.columns)}: one of them cannot be kept")
+        raise BadRequest(f"line {number}: {', '.join(entity.place)}: one of them cannot be kept")
     if entity.sound(fields, calendar) is not fields:
         raise BadRequest(f"line {number}: no page could draw it")
     return entity, id, fields

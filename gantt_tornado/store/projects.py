@@ -20,8 +20,13 @@ from gantt_tornado.model.entities import DEFAULT_PROJECT
 from gantt_tornado.model.project_info import ProjectInfo, check_name
 from gantt_tornado.store.database import Compile, Connection, param, params
 from gantt_tornado.store.journal import Journal
-from gantt_tornado.store.tables import MODELS, Item, JournalLine, Project, Spacing, Task
+from gantt_tornado.store.tables import ITEMS, Item, JournalLine, Project, Reference, Spacing, Task
 
+#: What a copy has of its source, by what numbers the rows of each.
+COPIED: Final[tuple[tuple[type[Model], Any], ...]] = (
+    *((each, each.id) for each in ITEMS),
+    (Reference, Reference.item),
+)
 #: Rows that are copied or deleted in one go.
 SLICE: Final = 500
 
@@ -85,7 +90,7 @@ class _Rows:
         )
         self.delete = compile(model.delete().where(within))
         self.count = compile(model.select(fn.COUNT(key)).where(here))
-        if issubclass(model, Item):
+        if issubclass(model, Item | Reference):
             fields = model._meta.sorted_fields
             new = {"project": param("target"), "mark": param("mark")}
             columns = [new.get(field.name, field) for field in fields]
@@ -94,7 +99,7 @@ class _Rows:
 
 
 def _tables(compile: Compile) -> list[_Rows]:
-    items = [_Rows(compile, each, each.id) for each in MODELS.values()]
+    items = [_Rows(compile, each, key) for each, key in COPIED]
     lines = [_Rows(compile, each, each.seq) for each in (JournalLine, Spacing)]
     return [*items, *lines]
 
@@ -160,7 +165,7 @@ class Projects:
         target = self._add(name, title, created=0)
         self._copied.add(target)
         seq = Journal(self._database, origin).seq()
-        return Copy(name, origin, target, marks.source()(), seq, (0,) * len(MODELS))
+        return Copy(name, origin, target, marks.source()(), seq, (0,) * len(COPIED))
 
     def copy_slice(self, copy: Copy) -> Copy | ProjectInfo:
         """Copy some rows more. Returns how far it came, or the project when it is whole. What is
@@ -172,7 +177,7 @@ class Projects:
         """
         # First what was copied is brought up to now: so no two rows are ever at one place.
         copy = self._follow(copy)
-        for at, table in enumerate(self._tables[: len(MODELS)]):
+        for at, table in enumerate(self._tables[: len(COPIED)]):
             keys = self._slice(table, copy.source, copy.upto[at])
             if keys:
                 self._copy_rows(table, copy, copy.upto[at], keys[-1])
@@ -199,7 +204,7 @@ class Projects:
         self._execute(table.copy, {"last": last, "upto": upto, **values})
 
     def _counts(self, project: int) -> list[int]:
-        tables = self._tables[: len(MODELS)]
+        tables = self._tables[: len(COPIED)]
         return [self._execute(each.count, {"project": project}).fetchone()[0] for each in tables]
 
     def _follow(self, copy: Copy) -> Copy:
@@ -212,7 +217,7 @@ class Projects:
             raise Conflict("The project is changed too fast to be copied. Please try again.")
         since = {"project": copy.source, "seq": copy.seq}
         changed = [id for (id,) in self._execute(self._sql.since, since).fetchall()]
-        tables = self._tables[: len(MODELS)]
+        tables = self._tables[: len(COPIED)]
         for table in tables:
             for id in changed:
                 values = {"project": copy.target, "last": id - 1, "upto": id}

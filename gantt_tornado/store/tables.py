@@ -1,4 +1,8 @@
-"""The tables: projects, their items by entity, their journals, settings, and tokens.
+"""The tables: projects, their items, their journals, settings, and tokens.
+
+What SQL has to find of an item lies in columns; all else that it carries, custom fields of any
+JSON kind included, lies in ``fields``. The Gantt client's entities have a table each; all others
+share one, so that none needs a migration.
 
 All but the last two are keyed by the project first, and each project counts its changes, and so
 the ids of its items, from 1.
@@ -10,6 +14,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from peewee import AutoField, BigIntegerField, CompositeKey, IntegerField, Model, TextField
+
+from gantt_tornado.model.entities import Entity
 
 
 class Project(Model):
@@ -72,6 +78,30 @@ class Baseline(Item):
     task_id = BigIntegerField()
 
 
+class Entry(Item):
+    """An item of an entity without a table of its own."""
+
+    entity = TextField()
+    #: Its place among all items of its entity, "" where they stand in no order.
+    sortorder = TextField()
+
+    class Meta:
+        table_name = "item"
+
+
+class Reference(Model):
+    """To what an :class:`Entry` points, to find all that points to an item."""
+
+    project = IntegerField()
+    pointed = BigIntegerField()
+    item = BigIntegerField()
+    #: Of the item.
+    entity = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("project", "pointed", "item")
+
+
 class JournalLine(Model):
     """The journal: what was changed, in the order in which it was committed."""
 
@@ -113,6 +143,8 @@ class Spacing(Model):
 
     project = IntegerField()
     seq = BigIntegerField()
+    #: Whose items, and of tasks below which parent.
+    entity = TextField()
     parent = BigIntegerField()
     #: The keys before and after, as JSON, each with those that bounded them at both ends.
     keys = TextField()
@@ -166,7 +198,7 @@ class WebhookPosition(Model):
         primary_key = CompositeKey("hook", "project")
 
 
-#: The table of each entity, by the entity's name.
+#: The tables of those entities that have one of their own, by the entity's name.
 MODELS: Final[Mapping[str, type[Item]]] = {
     "task": Task,
     "link": Link,
@@ -174,3 +206,17 @@ MODELS: Final[Mapping[str, type[Item]]] = {
     "assignment": Assignment,
     "baseline": Baseline,
 }
+#: All tables that hold items.
+ITEMS: Final[tuple[type[Item], ...]] = (*MODELS.values(), Entry)
+
+
+def model_of(entity: Entity) -> type[Item]:
+    """The table that holds an entity's items."""
+    return MODELS.get(entity.name, Entry)
+
+
+def columns_of(entity: Entity) -> tuple[str, ...]:
+    """The fields of an entity's items that have a column."""
+    if entity.name in MODELS:
+        return entity.place
+    return ("sortorder",) if entity.ordered else ()

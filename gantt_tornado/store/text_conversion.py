@@ -18,7 +18,7 @@ from peewee import Field, Model
 from gantt_tornado.model import text
 from gantt_tornado.store.continuity import renew
 from gantt_tornado.store.database import Compile, Database, Statement, param
-from gantt_tornado.store.tables import MODELS, JournalLine, Project, Setting
+from gantt_tornado.store.tables import ITEMS, JournalLine, Project, Setting
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class _Statements:
 
 
 def _tables(compile: Compile) -> list[_Statements]:
-    items = [_Statements(compile, each, each.id) for each in MODELS.values()]
+    items = [_Statements(compile, each, each.id) for each in ITEMS]
     return [*items, _Statements(compile, JournalLine, JournalLine.seq)]
 
 

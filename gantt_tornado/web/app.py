@@ -14,9 +14,10 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
 from gantt_tornado.web import logs
 from gantt_tornado.web.delegate import EndpointRouter
-from gantt_tornado.web.endpoints import ENDPOINTS, WATCHED, Address, addresses
+from gantt_tornado.web.endpoints import WATCHED, Address, addresses
 from gantt_tornado.web.handlers import BoundedHandler, EndpointHandler, NoSuchAddress
 from gantt_tornado.web.socket import SocketHandler
+from gantt_tornado.web.table import table_of
 
 _PACKAGE: Final = Path(__file__).parents[1]
 #: Beside the package in a source tree, inside it in a wheel.
@@ -130,7 +131,7 @@ def routes(backend: Backend, prefix: str = "", page: bool = True, client: bool =
             the fonts of another host.
     """
     rules: list[Any] = []
-    for address in addresses(ENDPOINTS):
+    for address in addresses(table_of(backend)):
         handler = SocketHandler if address.is_remote else EndpointHandler
         rules.append((prefix + address.pattern, handler, {"backend": backend, "address": address}))
     for path in (r"(?:/p/[^/]+)?/data/.*", r"/projects/.*"):

@@ -31,6 +31,7 @@ from gantt_tornado.model.user import User
 from gantt_tornado.web import endpoints, proxies, requests
 from gantt_tornado.web.change_stream import ChangeStream
 from gantt_tornado.web.endpoints import Address, Endpoint, Request, Response
+from gantt_tornado.web.table import table_of
 
 SERVER: Final = f"TornadoServer/{tornado.version}"
 
@@ -40,7 +41,7 @@ class EndpointRouter(Router):
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        table = endpoints.addresses(endpoints.ENDPOINTS)
+        table = endpoints.addresses(table_of(backend))
         self._addresses = [(re.compile(address.pattern), address) for address in table]
         self._running: set[asyncio.Task[None]] = set()
         self._second = 0
@@ -147,7 +148,7 @@ class EndpointDelegate(HTTPMessageDelegate):
             self._router.done()
         seconds = time.perf_counter() - began
         endpoints.finished(
-            *(self._backend, self._request, self._endpoint, response.status, seconds),
+            *(self._backend, self._request, self._endpoint, response.outcome, seconds),
             *(self._user, self._project),
         )
 

@@ -39,13 +39,12 @@ from gantt_tornado.errors import (
     TooLarge,
     is_gone,
 )
-from gantt_tornado.live.guards import BUILT_IN
 from gantt_tornado.live.positions import page_url
 from gantt_tornado.live.services import MOST_ANSWERED, Caller, refused
 from gantt_tornado.live.snapshots import WORTHWHILE
 from gantt_tornado.model import protocol
 from gantt_tornado.model.change import ACTIONS, Author, BatchRow, WriteResult
-from gantt_tornado.model.entities import Entity, entity_named, is_word
+from gantt_tornado.model.entities import Entity, is_word
 from gantt_tornado.model.history import time_shown, undone
 from gantt_tornado.model.marks import FOREIGN, Position
 from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
@@ -137,11 +136,18 @@ class Response(NamedTuple):
     headers: Headers = _JSON_HEADERS
     stream: ChangeStream | None = None
     closes: bool = False
+    #: The status of a refusal that its client can only be told with 200, else 0.
+    refused: int = 0
 
     @property
     def size(self) -> int:
         """Bytes of the body."""
         return sum(map(len, self.chunks))
+
+    @property
+    def outcome(self) -> int:
+        """The status for the log and for whoever counts."""
+        return self.refused or self.status
 
     @property
     def has_body(self) -> bool:
@@ -188,6 +194,8 @@ class Endpoint:
             where anonymous users may read, and whose 403 has a body of its own.
         is_open: whether it asks nobody who they are, whatever the configuration.
         takes_bearer: whether a token may also come as ``Authorization: Bearer``.
+        of_scheduler: whether the Scheduler sends it, which takes nothing but the status 200 for
+            an answer, and whose token may stand in the URL of a write.
     """
 
     verb: str
@@ -200,6 +208,7 @@ class Endpoint:
     anywhere: bool = False
     is_open: bool = False
     takes_bearer: bool = False
+    of_scheduler: bool = False
 
     @cached_property
     def name(self) -> str:
@@ -244,6 +253,10 @@ class Address:
     @cached_property
     def is_remote(self) -> bool:
         return any(endpoint.is_remote for endpoint in self.endpoints.values())
+
+    @cached_property
+    def of_scheduler(self) -> bool:
+        return any(endpoint.of_scheduler for endpoint in self.endpoints.values())
 
     @cached_property
     def of_server(self) -> bool:
@@ -355,6 +368,7 @@ def user_by_token(endpoint: Endpoint, backend: Backend, http: HTTPServerRequest)
         http,
         may_be_anonymous=not endpoint.is_remote,
         takes_bearer=endpoint.takes_bearer,
+        from_url=endpoint.of_scheduler,
     )
 
 
@@ -391,7 +405,7 @@ def endpoint_error(
     """Log an error of an endpoint, and make the response that tells the client of it."""
     if endpoint.run is call:
         return refused_calls(http, error, body)
-    return error_response(http, error, is_remote=endpoint.is_remote)
+    return error_response(http, error, endpoint)
 
 
 def refused_calls(
@@ -423,13 +437,16 @@ def _status(error: BaseException) -> int:
 
 
 def error_response(
-    http: HTTPServerRequest, error: BaseException, *, is_remote: bool = False
+    http: HTTPServerRequest, error: BaseException, to: Endpoint | Address
 ) -> Response:
     """Log an error, and make the response that tells the client of it."""
     log_error(http, error)
     status = _status(error)
-    body = orjson.dumps(error_body(http, status, error, is_remote=is_remote))
-    return Response((body,), status, _JSON_HEADERS + error_headers(error))
+    body = (orjson.dumps(error_body(http, status, error, is_remote=to.is_remote)),)
+    headers = _JSON_HEADERS + error_headers(error)
+    if to.of_scheduler and http.method not in ("GET", "HEAD"):
+        return Response(body, 200, headers, refused=status)
+    return Response(body, status, headers)
 
 
 def error_headers(error: BaseException | None) -> Headers:
@@ -565,7 +582,7 @@ async def update(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """``DELETE /data/task/7``, for every entity."""
     entity, id = request.path
-    entity_named(entity)
+    request.backend.schema.named(entity)
     try:
         number = requests.item_id(entity, id)
     except NotFound:
@@ -579,18 +596,26 @@ async def delete(request: Request) -> Response:
 
 async def _fields(request: Request, entity: str) -> dict[str, Any]:
     """An item's fields in the body, from JSON or a form."""
+    kind = request.backend.schema.named(entity)
     return await requests.beside(
-        request.read_body(), requests.read_item, request.backend, request.headers, entity
+        request.read_body(), requests.read_item, request.backend, request.headers, kind
     )
 
 
 async def save(request: Request) -> Response:
     """``POST /data?gantt_mode=tasks`` of the client's modes JSON and POST."""
-    entity = entity_named(request.argument("gantt_mode", "tasks").removesuffix("s"))
+    entity = request.backend.schema.named(request.argument("gantt_mode", "tasks").removesuffix("s"))
     writes, is_batch = await requests.beside(
         request.read_body(), writes_of, request.backend, request.headers, entity
     )
     results = await request.project.batch(entity.name, writes, author=request.author)
+    return respond_to_writes(writes, results, is_batch)
+
+
+def respond_to_writes(
+    writes: list[BatchRow], results: list[WriteResult | GanttError], is_batch: bool
+) -> Response:
+    """The response to writes of the client's modes JSON and POST."""
     if is_batch:
         body = batch_answer(zip(writes, results, strict=True))
         return Response((body,), headers=_XML_HEADERS)
@@ -757,7 +782,7 @@ async def publish(request: Request) -> Response:
         raise BadRequest(f"name is not a text of up to {protocol.LONGEST_NAME} characters.")
     if "value" not in sent:
         raise BadRequest("The value is missing.")
-    if name in BUILT_IN:
+    if name in request.project.guards.built_in:
         raise Forbidden(f"What {name} tells comes from the server alone.")
     assert request.user is not None
     if not await request.project.guards.allow(name, request.user):

@@ -37,6 +37,8 @@ class BoundedHandler(web.RequestHandler):
     user: User | None = None
 
     _body: Body | None = None
+    #: The status of a refusal that is told with 200.
+    _refused = 0
 
     #: Bytes and seconds.
     longest_body: int = 0
@@ -77,7 +79,13 @@ class BoundedHandler(web.RequestHandler):
     def on_finish(self) -> None:
         seconds = time.perf_counter() - self._began
         endpoints.finished(
-            *(self.backend, self.request, self.endpoint, self.get_status(), seconds),
+            *(
+                self.backend,
+                self.request,
+                self.endpoint,
+                self._refused or self.get_status(),
+                seconds,
+            ),
             *(self.user, self.logged_project),
         )
 
@@ -207,6 +215,7 @@ class EndpointHandler(BoundedHandler):
     async def _send(self, response: Response) -> None:
         """Send a response, a long one in pieces: other tasks run between them."""
         self.set_status(response.status)
+        self._refused = response.refused
         for name, value in response.headers:
             self.set_header(name, value)
         if response.stream is not None:
@@ -272,6 +281,9 @@ class EndpointHandler(BoundedHandler):
         for name, value in endpoints.error_headers(error):
             self.set_header(name, value)
         self.set_header("Content-Type", JSON)
+        if self.address.of_scheduler and self.request.method not in ("GET", "HEAD"):
+            self._refused = status_code
+            self.set_status(200)
         body = endpoints.error_body(self.request, status_code, error, is_remote=self._is_remote)
         self.finish(orjson.dumps(body))
 
@@ -279,7 +291,7 @@ class EndpointHandler(BoundedHandler):
         endpoint, body = self.endpoint, self._body
         if endpoint is not None and body is not None:
             return endpoints.endpoint_error(endpoint, self.request, error, body.read)
-        return endpoints.error_response(self.request, error, is_remote=self._is_remote)
+        return endpoints.error_response(self.request, error, self.address)
 
     @property
     def _is_remote(self) -> bool:

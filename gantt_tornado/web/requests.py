@@ -21,7 +21,7 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.errors import BadRequest, Forbidden, GanttError, NotFound, Stale, TooLarge
 from gantt_tornado.model import protocol, text
 from gantt_tornado.model.change import Author
-from gantt_tornado.model.entities import entity_named
+from gantt_tornado.model.entities import Entity
 from gantt_tornado.model.user import User
 from gantt_tornado.web import logs, proxies, redaction
 
@@ -212,16 +212,20 @@ def by_token(
     *,
     may_be_anonymous: bool = True,
     takes_bearer: bool = False,
+    from_url: bool = False,
 ) -> User | None:
     """The user who asks, by the configured tokens. None for somebody without a token, where
     anonymous users may do nothing. ``takes_bearer`` is for programs that know no other header
     than ``Authorization``.
 
+    Args:
+        from_url: whether the token of a write may stand in the URL, as that of a read may.
+
     Raises:
         Forbidden: the token is not one of them.
     """
     token = request.headers.get("Remote-Token", "")
-    if not token and request.method in ("GET", "HEAD"):
+    if not token and (from_url or request.method in ("GET", "HEAD")):
         # gantt.load(url) cannot send a header.
         token = argument(request.query_arguments, "token")
     if not token and takes_bearer:
@@ -302,27 +306,24 @@ def is_unsaved(entity: str, id: int, fields: Mapping[str, Any]) -> bool:
     return entity == "task" and id >= FIRST_UNSAVED and "parent" in fields and "_rev" not in fields
 
 
-def read_fields(body: bytes, headers: Mapping[str, str], entity: str) -> dict[str, Any]:
+def read_fields(body: bytes, headers: Mapping[str, str], entity: Entity) -> dict[str, Any]:
     """An item's fields in a body, from JSON or a form. Text is as the client holds it.
 
     Raises:
         BadRequest: it is neither.
-        NotFound: there is no such entity.
     """
-    kind = entity_named(entity)
     if is_json(body, headers):
         return read_json(body)
-    return kind.unpack(read_form(body))
+    return entity.unpack(read_form(body))
 
 
 def read_item(
-    body: bytes, backend: Backend, headers: Mapping[str, str], entity: str
+    body: bytes, backend: Backend, headers: Mapping[str, str], entity: Entity
 ) -> dict[str, Any]:
     """An item's fields in a body, with text as it is stored: the client holds HTML.
 
     Raises:
         BadRequest: it cannot be read.
-        NotFound: there is no such entity.
     """
     fields = read_fields(body, headers, entity)
     return letters(fields) if may_hold_references(backend, body) else fields

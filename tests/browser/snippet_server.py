@@ -5,6 +5,9 @@
     GET /stock          the same with its ``tab`` and ``Remote-Device`` too
     GET /plain          examples/plain.html, on this host
     GET /anything       what was posted there
+    GET /calendar       the Scheduler, and the other pages of scheduler_pages.py
+    GET /further        the page for assignments and baselines
+    GET /team           the page of examples/team.py
     POST /publish/NAME  an event of the application's own
     GET /acks           how far each page is known to be
 
@@ -13,15 +16,19 @@ It asks the pages more often how far they are, because a test waits for their an
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from tornado import web
 
 import gantt_tornado.backend
 from gantt_tornado import Backend, cli, routes
 from tests.browser.elsewhere import plain
+from tests.browser.further_page import FURTHER
+from tests.browser.scheduler_pages import HEAD, PAGES
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -82,6 +89,11 @@ class Anything(web.RequestHandler):
         self.write(f'<!doctype html><link rel="icon" href="data:,">\n{self._pages[-1]}')
 
 
+class SchedulerPage(web.RequestHandler):
+    def get(self, name: str) -> None:
+        self.write(f"{HEAD}{PAGES[name]}</script>")
+
+
 class Publish(web.RequestHandler):
     def initialize(self, backend: Backend) -> None:
         self._backend = backend
@@ -100,8 +112,19 @@ class Positions(web.RequestHandler):
         self.write({key: {name: str(at) for name, at in of} for key, of in arrived.items()})
 
 
+def example(name: str) -> Any:
+    """An example, which is in no package."""
+    file = README.parent / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def make_app(backend: Backend) -> web.Application:
     page = snippet()
+    team = example("team")
     return web.Application(
         [
             ("/snippet", Snippet, {"body": page}),
@@ -109,6 +132,10 @@ def make_app(backend: Backend) -> web.Application:
             ("/stock", Snippet, {"body": with_tab(with_since(page))}),
             ("/plain", Snippet, {"body": plain("")}),
             ("/anything", Anything, {"pages": []}),
+            (r"(?:/p/[^/]+)?/(" + "|".join(PAGES) + ")", SchedulerPage),
+            ("/further", Snippet, {"body": FURTHER}),
+            ("/team", team.Page, {"body": team.PAGE, "kind": "text/html"}),
+            ("/team.js", team.Page, {"body": team.SCRIPT, "kind": "text/javascript"}),
             ("/publish/(.+)", Publish, {"backend": backend}),
             ("/acks", Positions, {"backend": backend}),
             *routes(backend),

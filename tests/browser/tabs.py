@@ -23,6 +23,9 @@ PATIENCE: Final = 20.0
 PATHS: Final = {
     **{"page": "/", "snippet": "/snippet", "since": "/since", "stock": "/stock"},
     "plain": "/plain",
+    "further": "/further",
+    # Those with the Scheduler in them, see scheduler.py.
+    **{name: f"/{name}" for name in ("scheduler", "calendar", "no-series", "judge", "team")},
 }
 #: When each listens. The project's page asks for what it missed, the bare snippet cannot.
 LISTENS: Final = {
@@ -31,6 +34,12 @@ LISTENS: Final = {
     "snippet": "probe.listens()",
     "since": "probe.until(() => remoteEvents).then(probe.listens)",
     "stock": "probe.until(() => remoteEvents).then(probe.listens)",
+    "further": "probe.until(() => remoteEvents).then(probe.listens)",
+    "scheduler": "probe.listens()",
+    "no-series": "probe.listens()",
+    "calendar": "probe.until(() => remoteEvents).then(probe.listens)",
+    "team": "probe.until(() => remoteEvents).then(probe.listens)",
+    "judge": "probe.until(() => window.loaded)",
 }
 #: What is compared of a task, beside its parent.
 FIELDS: Final = ("text", "type", "start_date", "end_date", "duration", "progress")

@@ -184,7 +184,7 @@ def test_after_any_changes_the_plan_is_what_the_store_holds(ops: list[Any]) -> N
     stored = Plan.of(plan.store.read())
     assert loaded(plan.plan) == loaded(stored)
     for id in plan.ids("task"):
-        assert plan.plan.move_value(id) == stored.move_value(id)
+        assert plan.plan.move_value(TASK, id) == stored.move_value(TASK, id)
     plan.close()
 
 
@@ -278,7 +278,7 @@ def test_an_item_of_another_kind_is_none(plan: Driven) -> None:
 
 
 def moved(plan: Driven, id: int) -> tuple[int, int, str]:
-    place = orjson.loads(plan.plan.move_value(id))["task"]
+    place = orjson.loads(plan.plan.move_value(TASK, id))["task"]
     return place["parent"], place["index"], place["target"]
 
 

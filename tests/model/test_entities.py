@@ -32,7 +32,7 @@ def test_an_entity_is_found_by_its_own_name(entity: Entity) -> None:
 @EVERY
 def test_references_point_to_entities_and_have_columns(entity: Entity) -> None:
     assert set(entity.references.values()) <= ENTITIES.keys()
-    assert entity.references.keys() <= set(entity.columns)
+    assert entity.references.keys() <= set(entity.place)
 
 
 @EVERY
@@ -259,7 +259,7 @@ def test_markup_is_cleaned_wherever_it_stands(entity: Entity, wrap: Any) -> None
 
 def stored(entity: Entity) -> dict[str, Any]:
     dates = {"start_date": "2026-03-02 00:00:00", "end_date": "2026-03-05 00:00:00", "duration": 3}
-    return {**dict.fromkeys(entity.columns, 0), **(dates if entity.dated else {})}
+    return {**dict.fromkeys(entity.place, 0), **(dates if entity.dated else {})}
 
 
 @EVERY

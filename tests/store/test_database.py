@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from gantt_tornado.model.marks import FOREIGN
 from gantt_tornado.store import database
 from gantt_tornado.store.database import APPLICATION_ID, Compile, Database, Statement, param, params
 from gantt_tornado.store.items import Store
-from gantt_tornado.store.tables import MODELS, Setting
+from gantt_tornado.store.tables import ITEMS, MODELS, Reference, Setting, Spacing
 
 
 @pytest.fixture(autouse=True)
@@ -147,9 +148,9 @@ def test_each_reference_has_an_index(entity: object, opened: Callable[..., Datab
         assert field in step[-1] and "SEARCH" in step[-1]
 
 
-@pytest.mark.parametrize("entity", ENTITIES.values(), ids=list(ENTITIES))
-def test_the_schema_is_what_the_models_say(entity: object, opened: Callable[..., Database]) -> None:
-    meta = MODELS[entity.name]._meta  # type: ignore[attr-defined]
+@pytest.mark.parametrize("model", [*ITEMS, Reference, Spacing], ids=lambda model: model.__name__)
+def test_the_schema_is_what_the_models_say(model: Any, opened: Callable[..., Database]) -> None:
+    meta = model._meta
     columns = {column.name for column in opened().peewee.get_columns(meta.table_name)}
     assert columns == {field.column_name for field in meta.sorted_fields}
 
@@ -239,6 +240,7 @@ def test_what_was_written_before_there_were_marks_gets_one(
         "0010_history.py",
         "0011_projects.py",
         "0012_tokens.py",
+        "0014_items.py",
     ):
         (before / later).unlink()
     with monkeypatch.context() as patch:
@@ -355,7 +357,8 @@ def old(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A database of the version before, with two tasks, a link and two changes."""
     before = tmp_path / "migrations"
     shutil.copytree(database.MIGRATIONS, before)
-    (before / "0011_projects.py").unlink()
+    for later in ("0011_projects.py", "0014_items.py"):
+        (before / later).unlink()
     with monkeypatch.context() as patch:
         patch.setattr(database, "MIGRATIONS", before)
         made = Database(f"sqlite:///{path}")
@@ -374,7 +377,7 @@ def check_migrated(opened: Database) -> None:
     assert lines == [(4, "carl", {"text": ["Fill", "Dig"]}), (2, "eve", {})]
     assert (journal.seq(), journal.horizon(), journal.mark(1), journal.mark(4)) == (4, 1, 77, 5)
     assert journal.added_by(ENTITIES["task"], "key") == 2
-    assert list(journal.spacings(2, 3)) == [[[], []]]
+    assert list(journal.spacings(ENTITIES["task"], 2, 3)) == [[[], []]]
     assert [each.base_rev for each in journal.later(2, 2)] == [2]
 
 

@@ -1447,7 +1447,7 @@ DAMAGE = [
 
 def store_fields(plan: Driven, id: int, fields: dict[str, Any]) -> None:
     row = next(row for row in plan.store.rows(TASK) if row.id == id)
-    state = {k: v for k, v in row.state.items() if k not in TASK.columns} | fields
+    state = {k: v for k, v in row.state.items() if k not in TASK.place} | fields
     plan.database.execute(
         "UPDATE task SET fields = ? WHERE id = ?", (orjson.dumps(state).decode(), id)
     )

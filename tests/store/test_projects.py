@@ -13,7 +13,9 @@ from gantt_tornado.errors import BadRequest, Conflict, GanttError, NotFound
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import ENTITIES
+from gantt_tornado.model.event import EVENT
 from gantt_tornado.model.project_info import ProjectInfo
+from gantt_tornado.model.schema import GANTT, Schema
 from gantt_tornado.store import projects as projects_module
 from gantt_tornado.store.database import Database, Statement
 from gantt_tornado.store.items import Store
@@ -115,12 +117,18 @@ def test_two_projects_in_one_database_are_as_each_alone(acts: list[Any]) -> None
 
 def _compiled(database: Database) -> dict[str, Statement]:
     """All SQL on the path of a plan."""
-    store = Store(database, Calendar())
+    store = Store(database, Calendar(), schema=Schema([*GANTT, EVENT]))
     holders = [store._sql, store.journal._sql, *store._entities.values()]
-    named = [(each, name, found) for each in holders for name, found in vars(each).items()]
+    holders += [store._references, *store._orders.values()]
+    named = [
+        (each, name, sql)
+        for each in holders
+        for name, sql in vars(each).items()
+        if isinstance(sql, Statement | dict)
+    ]
     return {
-        f"{type(each).__module__}.{name}.{at}": statement
-        for each, name, found in named
+        f"{number}.{type(each).__module__}.{name}.{at}": statement
+        for number, (each, name, found) in enumerate(named)
         for at, statement in (found if isinstance(found, dict) else {"": found}).items()
     }
 

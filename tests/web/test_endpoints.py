@@ -22,6 +22,7 @@ from gantt_tornado.web.endpoints import (
     addresses,
 )
 from gantt_tornado.web.handlers import EndpointHandler, NoSuchAddress
+from gantt_tornado.web.table import table_of
 
 each = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: f"{e.verb} {e.path}")
 
@@ -37,8 +38,8 @@ def request(backend: Backend, *path: str, body: bytes = b"", **headers: str) -> 
     return Request(backend, backend.default, EVE, named, "/", {}, path, lambda: body)
 
 
-def http() -> HTTPServerRequest:
-    line = RequestStartLine("GET", "/data?token=secret-x", "HTTP/1.1")
+def http(method: str = "GET") -> HTTPServerRequest:
+    line = RequestStartLine(method, "/data?token=secret-x", "HTTP/1.1")
     return HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": "x"}))
 
 
@@ -74,7 +75,7 @@ class TestTable:
             _, handler, arguments = rule
             if issubclass(handler, EndpointHandler):
                 known = handler is NoSuchAddress
-                assert known or arguments["address"] in addresses(ENDPOINTS)
+                assert known or arguments["address"] in addresses(table_of(backend))
                 continue
             assert issubclass(handler, app.FileHandler)
             verbs = set(handler.SUPPORTED_METHODS)
@@ -111,8 +112,9 @@ class TestResponse:
 
 
 class TestErrors:
-    def told(self, error, **options):
-        response = endpoints.error_response(http(), error, **options)
+    def told(self, error, verb="GET", **options):
+        endpoint = Endpoint(verb, "/", Role.viewer, nothing, **options)
+        response = endpoints.error_response(http(method=verb), error, endpoint)
         return response.status, dict(response.headers), orjson.loads(response.chunks[0])
 
     def test_ours_have_their_own_status(self):
@@ -138,6 +140,11 @@ class TestErrors:
         assert orjson.loads(response.chunks[0]) == [
             {"id": id, "data": None, "error": "Later."} for id in ("1", "2")
         ]
+
+    def test_the_scheduler_is_told_of_a_refused_write_with_200(self):
+        status, _, body = self.told(Forbidden("x"), "PUT", of_scheduler=True)
+        assert (status, body["action"], body["code"]) == (200, "error", "forbidden")
+        assert self.told(Forbidden("x"), of_scheduler=True)[0] == 403
 
     @pytest.mark.gen_test
     async def test_an_endpoint_that_fails_has_a_response_all_the_same(self, backend):

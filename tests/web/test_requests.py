@@ -9,6 +9,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from gantt_tornado import Backend, Config
 from gantt_tornado.errors import BadRequest, Forbidden, NotFound, TooLarge
+from gantt_tornado.model.entities import TASK
 from gantt_tornado.web.requests import (
     LARGE,
     LONGEST_CLIENT_ID,
@@ -214,18 +215,13 @@ def test_what_is_no_form(body: bytes) -> None:
 
 
 def test_a_form_says_arrays_in_json_but_a_text_stays_one() -> None:
-    fields = read_fields(b"custom=[1]&text=[1]&odd=[1", {}, "task")
+    fields = read_fields(b"custom=[1]&text=[1]&odd=[1", {}, TASK)
     assert fields == {"custom": [1], "text": "[1]", "odd": "[1"}
 
 
 def test_json_is_known_by_its_type_or_its_brace() -> None:
-    assert read_fields(b' {"a":1}', {"Content-Type": "application/json"}, "task") == {"a": 1}
-    assert read_fields(b'{"a":1}', {}, "task") == {"a": 1}
-
-
-def test_fields_of_an_unknown_entity() -> None:
-    with pytest.raises(NotFound):
-        read_fields(b"{}", {}, "tree")
+    assert read_fields(b' {"a":1}', {"Content-Type": "application/json"}, TASK) == {"a": 1}
+    assert read_fields(b'{"a":1}', {}, TASK) == {"a": 1}
 
 
 # Batches.
