@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.httputil import HTTPHeaders, url_concat
+from tornado.iostream import StreamClosedError
 from tornado.simple_httpclient import HTTPTimeoutError
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
@@ -297,7 +298,7 @@ class Socket:
     async def settle(self) -> None:
         """Wait until what was sent has been read: a ping is answered in its turn."""
         pong = secrets.token_bytes(8)
-        with contextlib.suppress(WebSocketClosedError):
+        with contextlib.suppress(WebSocketClosedError, StreamClosedError):
             self.connection.ping(pong)
         await self.until("a pong", lambda: pong in self._pongs or self.is_closed)
 
