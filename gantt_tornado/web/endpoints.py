@@ -50,12 +50,14 @@ from gantt_tornado.model.marks import FOREIGN, Position
 from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
 from gantt_tornado.model.user import EVERY_PROJECT, Role, User
 from gantt_tornado.project import Project
-from gantt_tornado.web import logs, metrics, redaction, requests
+from gantt_tornado.web import logs, metrics, openapi, redaction, requests
 from gantt_tornado.web.change_stream import ChangeStream
 from gantt_tornado.web.requests import JSON, Body
 
 log = logging.getLogger(__name__)
 
+#: Of what ``/openapi.json`` describes.
+VERSION: Final = "1"
 #: An ``Idempotency-Key`` is a page's UUID with a row's own id.
 LONGEST_KEY: Final = 128
 #: Bytes written to a connection before other tasks on the loop get a turn.
@@ -665,6 +667,11 @@ async def measured(request: Request) -> Response:
     return Response((body,), headers=(("Content-Type", content_type),))
 
 
+async def described(request: Request) -> Response:
+    """``GET /openapi.json``: what there is, for programs."""
+    return Response((orjson.dumps(openapi.document(ENDPOINTS, VERSION)),))
+
+
 # Projects.
 
 
@@ -822,6 +829,7 @@ ENDPOINTS: Final = (
     _of_server("POST", "/projects/restore/{name}", Role.admin, restore_project),
     _of_server("GET", "/webhooks", Role.admin, webhooks),
     *WATCHED,
+    _of_server("GET", "/openapi.json", Role.viewer, described, is_open=True),
 )
 
 

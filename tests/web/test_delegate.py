@@ -106,6 +106,7 @@ REQUESTS = {
     "alive": ({}, "GET", "/healthz", None),
     "alive, without a body": ({}, "HEAD", "/healthz", None),
     "ready": ({}, "GET", "/readyz", None),
+    "described": ({}, "GET", "/openapi.json", None),
     "ready, without a body": ({}, "HEAD", "/readyz", None),
     "numbers": (AS_ADMIN, "GET", "/metrics", None),
     "numbers by an editor": ({}, "GET", "/metrics", None),
