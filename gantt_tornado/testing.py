@@ -29,6 +29,7 @@ Each test gets a server of its own on a free port, with an empty plan in ``tmp_p
 ==================  ====================================================================
 ``gantt_config``    the :class:`~gantt_tornado.config.Config`; override it for others
 ``authenticate``    your ``authenticate`` for the backend; None, so the tokens count
+``gantt_families``  your :func:`~gantt_tornado.model.family.family` declarations; none
 ``gantt_token``     the token that both clients send: the first one of the config
 ``gantt_prefix``    where your application has mounted the routes; ``""``
 ``backend``         the :class:`~gantt_tornado.backend.Backend`, started
@@ -49,7 +50,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -65,6 +66,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from gantt_tornado.backend import Authenticate, Backend
 from gantt_tornado.config import Config
 from gantt_tornado.model.change import Change
+from gantt_tornado.model.entities import Entity
 from gantt_tornado.web.app import make_app
 
 #: Seconds after which an event that was waited for counts as missing.
@@ -441,6 +443,12 @@ def authenticate() -> Authenticate | None:
 
 
 @pytest.fixture
+def gantt_families() -> Sequence[Entity]:
+    """The families of the application's own; none, unless it is overridden."""
+    return ()
+
+
+@pytest.fixture
 def gantt_token(gantt_config: Config) -> str:
     """The token that ``gantt`` and ``listen`` send."""
     return gantt_config.tokens[0].token if gantt_config.tokens else ""
@@ -454,10 +462,13 @@ def gantt_prefix() -> str:
 
 @pytest.fixture
 def backend(
-    io_loop: IOLoop, gantt_config: Config, authenticate: Authenticate | None
+    io_loop: IOLoop,
+    gantt_config: Config,
+    authenticate: Authenticate | None,
+    gantt_families: Sequence[Entity],
 ) -> Iterator[Backend]:
     """A backend, started and in the end closed on ``io_loop``."""
-    backend = Backend(gantt_config, authenticate)
+    backend = Backend(gantt_config, authenticate, gantt_families)
     io_loop.run_sync(backend.start)
     yield backend
     io_loop.run_sync(backend.close)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gantt_tornado import Backend, make_app
+from gantt_tornado import Backend
 from gantt_tornado.model.entities import Text
 from gantt_tornado.model.family import family
 
@@ -25,16 +25,8 @@ NOTE = family("note", {"text": Text}, {"task": "task"}, load=True)
 
 
 @pytest.fixture
-def backend(io_loop, gantt_config, authenticate):
-    backend = Backend(gantt_config, authenticate, families=(COLUMN, ROW, CARD, LINK, NOTE))
-    io_loop.run_sync(backend.start)
-    yield backend
-    io_loop.run_sync(backend.close)
-
-
-@pytest.fixture
-def app(backend):
-    return make_app(backend)
+def gantt_families():
+    return (COLUMN, ROW, CARD, LINK, NOTE)
 
 
 async def add(gantt, path, **fields):

@@ -3,7 +3,6 @@
 import orjson
 import pytest
 
-from gantt_tornado import Backend, make_app
 from tests.kanban import FAMILIES
 from tests.recorded import plain, recorded
 
@@ -11,16 +10,8 @@ pytestmark = pytest.mark.gen_test
 
 
 @pytest.fixture
-def backend(io_loop, gantt_config, authenticate):
-    backend = Backend(gantt_config, authenticate, families=FAMILIES)
-    io_loop.run_sync(backend.start)
-    yield backend
-    io_loop.run_sync(backend.close)
-
-
-@pytest.fixture
-def app(backend):
-    return make_app(backend)
+def gantt_families():
+    return FAMILIES
 
 
 @pytest.mark.parametrize(
