@@ -1109,6 +1109,13 @@ class TestPresence:
         await second.close()
         assert (await first.value("presence"))["count"] == 1
 
+    async def test_who_joins_when_all_has_been_told_is_told_at_once(self, listen):
+        socket = await listen("presence")
+        await socket.value("presence")
+        await socket.unsubscribe("presence")
+        await socket.subscribe("presence")
+        assert (await socket.value("presence"))["count"] == 1
+
     async def test_who_is_signed_in_learns_who_is_here(self, listen):
         first, _ = await listen("presence"), await listen(token=COLLEAGUE)
         (eve, carl) = (await first.value("presence"))["people"]
