@@ -120,23 +120,104 @@ def test_what_the_server_has_got_already_overwrites_nothing(server, tabs):
     assert len(held) == 1
 
 
-def test_one_tab_at_a_time_sends_it(server, away, tabs):
+def test_one_tab_at_a_time_sends_it(server, away):
     away.run(COUNT)
     away.edit("10", text="Once")
     kept(away, 1)
     away.page.goto("about:blank")
     server.start()
-    context, sent = away.page.context, []
-    context.on("request", lambda request: request.method == "PUT" and sent.append(request))
+    context, held = away.page.context, []
+    context.route("**/data/task/10", lambda route: held.append(route))
     pages = [away.page, context.new_page()]
     for page in pages:
         page.goto(server.url, wait_until="commit")
-    for page in pages:
         page.evaluate(LIVE)
-        page.evaluate("ganttLive.flush()")
+    # It knows that another is sending it, and waits for nothing.
+    pages[1].evaluate("ganttLive.flush()")
+    assert len(held) == 1
+    held[0].continue_()
+    context.unroute("**/data/task/10")
+    pages[0].evaluate("ganttLive.flush()")
     pages[1].close()
     assert stored(server)["tasks"]["10"]["text"] == "Once"
-    assert len(sent) == 1
+
+
+def test_a_tab_that_lives_sends_its_own(server, tabs):
+    tab, _ = tabs
+    context, held = tab.page.context, []
+    tab.run(COUNT)
+    context.route("**/data/task/10", lambda route: held.append(route))
+    tab.edit("10", text="Mine")
+    kept(tab, 1)
+    other = context.new_page()
+    other.goto(server.url, wait_until="commit")
+    other.evaluate(LIVE)
+    other.evaluate("ganttLive.flush()")
+    assert len(held) == 1
+    held[0].continue_()
+    context.unroute("**/data/task/10")
+    tab.run("ganttLive.flush()")
+    other.close()
+
+
+def test_without_web_locks_it_is_sent_as_well(server, open_tabs):
+    (tab,) = open_tabs(server.url, locale="en")
+    tab.excuse(FAILED_REQUEST)
+    tab.page.add_init_script("delete Navigator.prototype.locks")
+    tab.reload()
+    assert tab.run("navigator.locks === undefined")
+    tab.run(COUNT)
+    server.kill()
+    tab.live("reconnecting")
+    tab.edit("10", text="On plain http")
+    kept(tab, 1)
+    back(server, tab)
+    assert stored(server)["tasks"]["10"]["text"] == "On plain http"
+
+
+def test_where_the_browser_keeps_nothing_the_page_works_and_says_so(server, open_tabs):
+    (tab,) = open_tabs(server.url, locale="en")
+    assert tab.run("new Promise((tell) => ganttLive.on('state', ({ kept }) => kept && tell(kept)))")
+    tab.page.add_init_script("IDBFactory.prototype.open = () => { throw Error('private'); }")
+    tab.reload()
+    tab.edit("10", text="Saved all the same")
+    tab.run("ganttLive.flush()")
+    assert stored(server)["tasks"]["10"]["text"] == "Saved all the same"
+    assert (
+        tab.run("new Promise((tell) => ganttLive.on('state', ({ kept }) => tell(kept)))") is False
+    )
+
+
+def test_rows_of_which_the_server_has_got_some_are_there_once(server, tabs):
+    tab, _ = tabs
+    tab.excuse(FAILED_REQUEST)
+    tab.run(COUNT)
+    posts = []
+
+    def lose(route):
+        """The first is answered, the answer to the second is lost, the third does not arrive."""
+        posts.append(route)
+        if len(posts) == 1:
+            return route.continue_()
+        if len(posts) == 2:
+            route.fetch()
+        return route.abort()
+
+    tab.page.route("**/data/task", lose)
+    below, beside = (NEW.replace("New", name) for name in ("Below", "Beside"))
+    top = f"window.top_ = gantt.addTask({NEW.replace('New', 'Top')}, 7)"
+    tab.run(f"({top}, gantt.addTask({below}, top_), gantt.addTask({beside}, top_), 0)")
+    tab.until("document.getElementById('state-text').textContent.includes('2 edits waiting')")
+    tab.page.goto("about:blank")
+    tab.page.unroute("**/data/task")
+    tab.page.goto(server.url, wait_until="commit")
+    tab.ready()
+    tab.run("ganttLive.flush()")
+    plan = stored(server)["tasks"]
+    named = {name: [id for id in plan if plan[id]["text"] == name] for name in ("Top", "Below")}
+    named["Beside"] = [id for id in plan if plan[id]["text"] == "Beside"]
+    assert [len(ids) for ids in named.values()] == [1, 1, 1]
+    assert {plan[named[name][0]]["parent"] for name in ("Below", "Beside")} == set(named["Top"])
 
 
 def test_another_tab_takes_over_what_a_closed_one_has_left(server, away, tabs):
