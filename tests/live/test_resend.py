@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gantt_tornado.counts import Counts
 from gantt_tornado.live.resend import REMEMBERED, FormerParents, Resend
 from gantt_tornado.live.touches import Touches
 from gantt_tornado.model.entities import ENTITIES, Entity
@@ -20,6 +21,7 @@ class Told:
 
     def __init__(self, resent: Callable[[Entity, int], Any]) -> None:
         self._resent = resent
+        self.counts = Counts()
 
     def resent(self, entity: Entity, id: int, _refused: Any) -> list[bytes]:
         self._resent(entity, id)
