@@ -36,6 +36,14 @@ def test_each_language_of_a_snippet_is_one_that_is_run(page: Path) -> None:
     assert {language for language, _ in BLOCK.findall(page.read_text())} <= {"", "html", "python"}
 
 
+def test_the_tests_that_hold_a_guarantee_are_there() -> None:
+    held = re.findall(r"`((?:\w+/)*(?:test_)?\w+\.py)`", (ROOT / "docs/guarantees.md").read_text())
+    assert len(held) > 20
+    assert [
+        name for name in held if not any((ROOT / at / name).exists() for at in ("", "tests"))
+    ] == []
+
+
 def snippets(page: Path) -> list[str]:
     return [code for language, code in BLOCK.findall(page.read_text()) if language == "python"]
 

@@ -1,7 +1,7 @@
 """server.py with the README's snippet as a page beside the demo's, and some doors for tests.
 
     GET /snippet        the snippet as the README has it
-    GET /since          the same with the ``since`` that the README recommends
+    GET /since          the same with the ``since`` that docs/client.md recommends
     GET /stock          the same with its ``tab`` and ``Remote-Device`` too
     GET /plain          examples/plain.html, on this host
     GET /anything       what was posted there
@@ -31,6 +31,7 @@ from tests.browser.further_page import FURTHER
 from tests.browser.scheduler_pages import HEAD, PAGES
 
 README = Path(__file__).parents[2] / "README.md"
+CLIENT = README.parent / "docs" / "client.md"
 
 LOAD = 'gantt.load("/data");'
 LISTEN = """\
@@ -48,8 +49,8 @@ def snippet() -> str:
 def with_since(page: str) -> str:
     assert LOAD in page, "the README's snippet loads otherwise than expected here"
     assert LISTEN in page, "the README's snippet listens otherwise than expected here"
-    block = re.search(r"```js\n(.*?)```", README.read_text("utf-8"), re.S)
-    assert block and "since=" in block[1], "the README does not listen with since"
+    block = re.search(r"```js\n(.*?)```", CLIENT.read_text("utf-8"), re.S)
+    assert block and "since=" in block[1], "docs/client.md does not listen with since"
     return page.replace(LOAD, f"const loaded = {LOAD}").replace(LISTEN, block[1])
 
 
@@ -61,7 +62,7 @@ def with_tab(page: str) -> str:
     """A page with ``since`` that says which it is."""
     assert HEADERS in page, "the README's snippet writes otherwise than expected here"
     page = page.replace(HEADERS, f'{HEADERS}, "Remote-Device": TAB')
-    assert SINCE in page, "the README listens otherwise than expected here"
+    assert SINCE in page, "docs/client.md listens otherwise than expected here"
     page = page.replace(SINCE, SINCE + "&tab=${TAB}")
     return page.replace("<script>\n", "<script>\n  const TAB = crypto.randomUUID();\n", 1)
 
