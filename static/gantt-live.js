@@ -818,6 +818,7 @@ class Edits {
   #count = 0;
   #open = new Map(); // n → an own edit without an answer
   #adopted = new Map(); // device → the edits of it that are being sent
+  #known = new Map(); // device → resolves when it is known what it has left
   #owner = null;
   #database = null;
   #work = Promise.resolve();
@@ -890,7 +891,10 @@ class Edits {
     const keys = (await this.#do((store) => store.getAllKeys(below([this.#owner])))) ?? [];
     const devices = new Set(keys.map((key) => key[1]));
     devices.delete(this.#page.device);
-    await Promise.all([...devices].map((device) => this.#adopted.has(device) || new Promise((resolve) => this.#takeOver(device, resolve))));
+    for (const device of devices) {
+      if (!this.#known.has(device)) this.#known.set(device, new Promise((resolve) => this.#takeOver(device, resolve)));
+    }
+    await Promise.all(this.#known.values());
   }
 
   async #takeOver(device, known) {
@@ -901,6 +905,7 @@ class Edits {
     known();
     if (!isDone) await lock(`${owner} ${device}`, { signal: this.#page.closing }, send);
     this.#adopted.delete(device);
+    this.#known.delete(device);
     this.#page.outbox.wake();
   }
 
