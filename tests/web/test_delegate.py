@@ -363,4 +363,4 @@ async def test_calls_that_are_too_large_end_their_connection(gantt, prefix):
     writer.write(head.encode() + b"x" * 70_000)
     answer = await asyncio.wait_for(reader.read(), 3)
     writer.close()
-    assert answer.startswith(b"HTTP/1.1 413 ") and answer.endswith(b"more than 64 KiB.")
+    assert answer.startswith(b"HTTP/1.1 413 ") and answer.endswith(b"more than 4 KiB.")
