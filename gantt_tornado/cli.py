@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from socket import socket
 from typing import Any, Final, NoReturn
@@ -111,7 +110,8 @@ async def serve(config: Config, read: Callable[[], Config], handler: logging.Han
 
 class Renewal:
     """What SIGHUP does: the log's file is opened anew, tokens and keys of the configuration and the
-    certificate are read anew. Where something is wrong with them, what was there goes on."""
+    certificate are read anew. Where something is wrong with them, what was there goes on; a log
+    that cannot be opened keeps nobody's token."""
 
     def __init__(
         self,
@@ -127,15 +127,29 @@ class Renewal:
         self._tls = tls
         self._handler = handler
         self._task: asyncio.Task[None] | None = None
+        self._again = False
 
     def begin(self) -> None:
-        """Do it, unless it is being done."""
+        """Do it; where it is being done, once more behind that, for what has changed meanwhile."""
+        self._again = True
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._renew())
+            self._task = asyncio.create_task(self._renew_all())
+
+    async def _renew_all(self) -> None:
+        while self._again:
+            self._again = False
+            await self._renew()
+
+    def _reopen(self) -> None:
+        if not isinstance(self._handler, logs.LogFile):
+            return
+        try:
+            self._handler.reopen()
+        except OSError as error:
+            log.error("SIGHUP: the log cannot be opened anew: %s", error)
 
     async def _renew(self) -> None:
-        if isinstance(self._handler, WatchedFileHandler):
-            self._handler.reopenIfNeeded()
+        self._reopen()
         try:
             loop = asyncio.get_running_loop()
             config, accounts = await loop.run_in_executor(None, self._reread)

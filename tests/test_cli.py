@@ -4,6 +4,7 @@ import asyncio
 import gc
 import http.client
 import json
+import logging
 import os
 import re
 import signal
@@ -252,6 +253,23 @@ class TestRenewal:
         assert "GET /data" in (tmp_path / "the.log").read_text()
         assert (tmp_path / "the.log.1").read_text() == before
 
+    def test_without_the_folder_of_its_log_it_serves_and_reads_tokens_anew(self, serve, tmp_path):
+        (tmp_path / "logs").mkdir()
+        moved = self.settings("old-token").replace("the.log", "logs/the.log")
+        (tmp_path / "c.toml").write_text(moved)
+        server = serve("--port=0", "--config=c.toml")
+        (tmp_path / "logs").rename(tmp_path / "old")
+        assert self.status(server, "old-token") == 200
+        (tmp_path / "c.toml").write_text(moved.replace("old-token", "new-token"))
+        server.process.send_signal(signal.SIGHUP)
+        for _ in range(200):
+            if self.status(server, "new-token") == 200:
+                break
+            time.sleep(0.05)
+        assert self.status(server, "new-token") == 200
+        status, errors = server.end()
+        assert status == 0 and "SIGHUP: the log cannot be opened anew" in errors
+
     def test_a_log_that_cannot_be_written_stops_the_start(self, refused):
         assert "cannot write the log nowhere/the.log: No such file" in refused(
             "--port=0", GANTT_LOG_FILE="nowhere/the.log"
@@ -271,6 +289,28 @@ class TestRenewal:
                 server.request_on(connection, "GET", "/data/a/b/c")
         _, errors = server.end()
         assert 50 <= errors.count("404 GET /data/a/b/c") < 200
+
+
+class TestRenewalAlone:
+    @pytest.mark.gen_test
+    async def test_a_second_signal_during_the_reading_is_not_lost(self, backend, io_loop):
+        under_way, go_on = threading.Event(), threading.Event()
+        found = []
+
+        def read():
+            found.append(len(found))
+            under_way.set()
+            assert go_on.wait(10)
+            return backend.config
+
+        renewal = cli.Renewal(backend.config, read, backend, None, logging.NullHandler())
+        renewal.begin()
+        await io_loop.run_in_executor(None, under_way.wait, 10)
+        renewal.begin()
+        renewal.begin()
+        go_on.set()
+        await renewal._task
+        assert found == [0, 1]
 
 
 class TestEnding:

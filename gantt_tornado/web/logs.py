@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import random
 import re
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from typing import Any, Final
@@ -137,6 +139,39 @@ class Bounded(logging.Filter):
         return is_written
 
 
+class LogFile(WatchedFileHandler):
+    """The log's file, opened anew where it was moved away. What it does not take, because its
+    folder is gone or the disk is full, goes to standard error, and the request goes on."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            # The standard library opens the file outside of what it guards.
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        with suppress(OSError, ValueError):
+            line = f"{self.format(record)} (not in {self.baseFilename}: {error.strerror})"
+            print(line, file=sys.stderr, flush=True)
+
+    def reopen(self) -> None:
+        """Open it anew where it was moved away, without waiting for a line.
+
+        Raises:
+            OSError: it cannot be; the next line tries it again.
+        """
+        # Other threads write to it too.
+        with self.lock or nullcontext():
+            self.reopenIfNeeded()
+            if self.stream is None:
+                self.stream = self._open()
+
+
 def start(config: Config) -> logging.Handler:
     """Have all that is logged written as the configuration says. Returns what writes it, which
     opens its file anew where that has been moved.
@@ -146,7 +181,7 @@ def start(config: Config) -> logging.Handler:
     """
     handler: logging.Handler = logging.StreamHandler()
     if config.log_file:
-        handler = WatchedFileHandler(config.log_file, encoding="utf-8", errors="backslashreplace")
+        handler = LogFile(config.log_file, encoding="utf-8", errors="backslashreplace")
     as_json = config.log_format == "json"
     handler.setFormatter(JsonLines() if as_json else logging.Formatter(_FORMAT))
     handler.addFilter(Bounded())

@@ -7,7 +7,7 @@ import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from gantt_tornado.web import logs
-from gantt_tornado.web.logs import BURST, Bounded, JsonLines
+from gantt_tornado.web.logs import BURST, Bounded, JsonLines, LogFile
 from gantt_tornado.web.redaction import ACCESS, Redaction
 from tests.conftest import EDITOR, SECRET
 
@@ -194,3 +194,51 @@ class TestBounded:
         for number in range(100):
             bounded.filter(self.record(client=str(number)))
         assert len(bounded._kinds) <= 10
+
+
+class TestLogFile:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "logs").mkdir()
+        return tmp_path / "logs"
+
+    @pytest.fixture
+    def write(self, folder):
+        handler = LogFile(folder / "the.log", encoding="utf-8")
+        yield lambda text: handler.handle(logging.makeLogRecord({"msg": text}))
+        handler.close()
+
+    def test_without_its_folder_lines_go_to_standard_error(self, folder, write, capsys):
+        write("one")
+        folder.rename(folder.with_name("old"))
+        write("two")
+        write("three")
+        said = capsys.readouterr().err
+        assert [line.split()[0] for line in said.splitlines()] == ["two", "three"]
+        assert "No such file or directory" in said and "Traceback" not in said
+        assert (folder.with_name("old") / "the.log").read_text() == "one\n"
+
+    def test_when_it_is_there_again_the_log_goes_on(self, folder, write):
+        folder.rename(folder.with_name("old"))
+        write("one")
+        folder.mkdir()
+        write("two")
+        write("three")
+        assert (folder / "the.log").read_text() == "two\nthree\n"
+
+    def test_a_full_disk_costs_no_line(self, write, monkeypatch, capsys):
+        def fail(_self):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(LogFile, "flush", fail)
+        write("one")
+        monkeypatch.undo()
+        assert capsys.readouterr().err.startswith("one (not in ")
+
+    def test_another_failure_is_told_as_ever(self, write, capsys):
+        write(7)
+        assert capsys.readouterr().err == ""
+        handler = LogFile("/dev/null")
+        handler.handle(logging.LogRecord("a", logging.INFO, "f", 1, "%d", ("x",), None))
+        handler.close()
+        assert "Logging error" in capsys.readouterr().err
