@@ -1,21 +1,27 @@
-"""A write that changes nothing, to see whether a database can be written."""
+"""A write of a row that says nothing, to see whether a database can be written."""
 
 from __future__ import annotations
 
-from gantt_tornado.model.entities import DEFAULT_PROJECT
+import time
+from typing import Final
+
 from gantt_tornado.store.database import Compile, Connection, Statement, param
-from gantt_tornado.store.tables import Project
+from gantt_tornado.store.tables import Setting
+
+#: The setting that holds when it was last tried.
+NAME: Final = "tried"
 
 
-def _same(compile: Compile) -> Statement:
-    same = Project.update({Project.history: Project.history})
-    return compile(same.where(Project.id == param("project")))
+def _note(compile: Compile) -> Statement:
+    note = Setting.insert({Setting.name: NAME, Setting.value: param("at")})
+    return compile(note.on_conflict_replace())
 
 
 def try_to_write(database: Connection) -> None:
-    """Write a row as it is, inside a transaction: as far as the disk goes, that is a write.
+    """Write when it was tried, inside a transaction. SQLite writes no page in which nothing has
+    changed, and then a full disk would go unnoticed.
 
     Raises:
         DatabaseError: it cannot be written.
     """
-    database.execute(database.prepared(_same), {"project": DEFAULT_PROJECT})
+    database.execute(database.prepared(_note), {"at": str(time.time_ns())})

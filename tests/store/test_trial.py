@@ -1,4 +1,6 @@
-"""A write that changes nothing."""
+"""A write of a row that says nothing."""
+
+from pathlib import Path
 
 import pytest
 from peewee import OperationalError
@@ -21,10 +23,22 @@ def test_it_writes(driven):
     assert driven.database.written == written + 1
 
 
-def test_and_changes_nothing(driven):
-    before = driven.store.read()
+def test_it_reaches_the_disk_each_time(driven):
+    log = Path(f"{driven.database.path}-wal")
+    for _ in range(2):
+        driven.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert log.stat().st_size == 0
+        try_to_write(driven.database)
+        assert log.stat().st_size > 0
+
+
+def test_and_changes_no_plan_and_no_setting(driven):
+    before = driven.store.read().history
     try_to_write(driven.database)
-    assert driven.store.read().history == before.history
+    try_to_write(driven.database)
+    assert driven.store.read().history == before
+    rows = driven.database.execute("SELECT name FROM setting ORDER BY name").fetchall()
+    assert rows == [("html",), ("tried",)]
 
 
 def test_a_database_that_takes_no_writes_is_told(driven):
