@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 from gantt_tornado.config import Config, read_config
@@ -196,25 +197,41 @@ def _export(config: Config, flags: dict[str, Any]) -> int:
             count = sum(1 for line in lines if sys.stdout.buffer.write(line))
             sys.stdout.buffer.flush()
         else:
-            count = _write(Path(flags["file"]), lines)
+            target = Path(flags["file"])
+            _check_target(database, target)
+            count = _write(target, lines)
     # Behind the lines themselves it would be no line of JSON.
     said = sys.stderr if flags["file"] == _STREAM else sys.stdout
     print(f"{info.name}: {count - 1} items are written to {flags['file']}.", file=said)
     return 0
 
 
+def _check_target(database: Database, target: Path) -> None:
+    """Raises:
+    StartError: a slip would cost another file.
+    """
+    backups.check_not_own(database, target)
+    if not target.exists():
+        return
+    with target.open("rb") as file:
+        begin = file.read(len(project_files.BEGINNING))
+    if begin not in (b"", project_files.BEGINNING):
+        raise StartError(f"{target} holds no project that export has written")
+
+
 def _write(path: Path, lines: Iterator[bytes]) -> int:
     """Write a file whole or not at all. Returns how many lines it has."""
-    new = path.with_name(path.name + ".new")
-    try:
-        with new.open("xb") as file:
+    # A name of its own: two may be written at once.
+    new = path.with_name(f"{path.name}.{token_hex(4)}.new")
+    with new.open("xb") as file:
+        try:
             count = sum(1 for line in lines if file.write(line))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+            os.replace(new, path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
     return count
 
 

@@ -208,6 +208,27 @@ class TestExportAndImport:
         assert (tmp_path / "plan.jsonl").read_bytes() == before
         assert not list(tmp_path.glob("*.new"))
 
+    @pytest.mark.parametrize("name", ["gantt.db", "gantt.db-wal", "gantt.db.lock"])
+    def test_the_database_itself_is_no_place_for_it(self, driven, run, refused, name):
+        driven.task()
+        assert "belongs to the database itself" in refused("export", "default", name)
+        assert run("check") == "gantt.db: no faults.\n"
+
+    def test_nor_is_any_other_file(self, driven, run, refused, tmp_path):
+        (tmp_path / "letter.txt").write_text("Dear Ann")
+        assert "letter.txt holds no project" in refused("export", "default", "letter.txt")
+        assert (tmp_path / "letter.txt").read_text() == "Dear Ann"
+        assert "is no file" in refused("export", "default", ".")
+        (tmp_path / "plan.jsonl").touch()
+        for _ in range(2):
+            run("export", "default", "plan.jsonl")
+
+    def test_what_another_one_is_writing_stays(self, driven, run, tmp_path):
+        (tmp_path / "plan.jsonl.new").write_text("theirs")
+        run("export", "default", "plan.jsonl")
+        assert (tmp_path / "plan.jsonl.new").read_text() == "theirs"
+        assert len(list(tmp_path.glob("plan.jsonl*"))) == 2
+
     def test_what_is_not_there_is_said(self, driven, refused):
         assert "There is no such project" in refused("export", "house")
         driven.close()

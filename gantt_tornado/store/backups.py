@@ -10,7 +10,9 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 from peewee import DatabaseError
@@ -24,6 +26,8 @@ from gantt_tornado.store.projects import Projects
 _NEW: Final = ".new"
 #: SQLite keeps its log in these, beside the file.
 _LOGS: Final = ("-wal", "-shm")
+#: All that lies beside a database which a server has, or had.
+_BESIDE: Final = (*_LOGS, SUFFIX, ".lock")
 #: What a backup holds is nobody's but the administrator's: it has the digests of all tokens.
 _MODE: Final = 0o600
 
@@ -36,7 +40,8 @@ def back_up(database: Database, target: Path) -> int:
         StartError: it cannot be done; what was in the file is still there.
     """
     _check_target(database, target)
-    new = target.with_name(target.name + _NEW)
+    # A name of its own: two may be made at once.
+    new = target.with_name(f"{target.name}.{token_hex(4)}{_NEW}")
     try:
         _make(new)
         database.copy_to(str(new))
@@ -51,16 +56,35 @@ def back_up(database: Database, target: Path) -> int:
     return size
 
 
-def _check_target(database: Database, target: Path) -> None:
+def check_not_own(database: Database, target: Path) -> None:
+    """Raises:
+    StartError: it is the file of a database, or one beside it that belongs to it.
+    """
     here = Path(database.path).resolve()
-    own = [here, *(here.with_name(here.name + more) for more in (*_LOGS, SUFFIX, ".lock"))]
+    own = [here, *(here.with_name(here.name + more) for more in _BESIDE)]
     if target.resolve() in own or (target.exists() and here.samefile(target)):
         raise StartError(f"{target} belongs to the database itself")
     if target.exists() and not target.is_file():
         raise StartError(f"{target} is no file")
+
+
+def _check_target(database: Database, target: Path) -> None:
+    check_not_own(database, target)
     if target.exists() and target.stat().st_size:
         # A slip must not cost another file.
+        _check_unserved(target)
         _check_ours(target)
+
+
+def _check_unserved(target: Path) -> None:
+    """Raises:
+    StartError: it is no backup but what a server has, or had: beside those lies nothing.
+    """
+    real = target.resolve()
+    for more in _BESIDE:
+        beside = real.with_name(real.name + more)
+        if beside.exists():
+            raise StartError(f"{target} is a server's database: {beside.name} lies beside it")
 
 
 def restore(url: str, source: Path) -> Path | None:
@@ -120,9 +144,7 @@ def _exchange(new: Path, path: Path) -> Path | None:
     """Have a whole file take the place of a database, at no moment of which there is none."""
     kept = None
     if path.exists():
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        kept = path.with_name(f"{path.name}.replaced-{stamp}")
-        _keep(path, kept)
+        kept = _keep(path)
         for more in _LOGS:
             # What it has in its log belongs to it.
             with suppress(FileNotFoundError):
@@ -135,12 +157,35 @@ def _exchange(new: Path, path: Path) -> Path | None:
     return kept
 
 
-def _keep(path: Path, kept: Path) -> None:
+def _keep(path: Path) -> Path:
+    """Give a file a second name, which no other has. Returns it."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    for number in count(1):
+        # Two restores may come within one second.
+        more = f"-{number}" if number > 1 else ""
+        kept = path.with_name(f"{path.name}.replaced-{stamp}{more}")
+        with suppress(FileExistsError):
+            _link(path, kept)
+            break
+    return kept
+
+
+def _link(path: Path, kept: Path) -> None:
+    """Raises:
+    FileExistsError: there is a file of this name.
+    """
     try:
         os.link(path, kept)
+    except FileExistsError:
+        raise
     except OSError:
         # Not every file system has links.
-        shutil.copy2(path, kept)
+        _create(kept)
+        try:
+            shutil.copy2(path, kept)
+        except OSError:
+            kept.unlink()
+            raise
 
 
 def _own_as(path: Path, new: Path) -> None:
@@ -177,11 +222,15 @@ def _check_whole(path: Path) -> None:
 
 def _make(new: Path) -> None:
     _remove(new)
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _MODE))
+    _create(new)
+
+
+def _create(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _MODE))
 
 
 def _remove(new: Path) -> None:
-    for more in ("", *_LOGS, SUFFIX, ".lock"):
+    for more in ("", *_BESIDE):
         with suppress(FileNotFoundError):
             os.unlink(f"{new}{more}")
 

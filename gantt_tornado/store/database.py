@@ -207,7 +207,7 @@ class Database(Connection):
             older: whether its schema may be one of before.
 
         Raises:
-            StartError: there is no such file, it is not ours, or its schema is another.
+            StartError: there is no such file, it is empty or not ours, or its schema is another.
         """
         if not Path(self.path).is_file():
             raise StartError(
@@ -219,7 +219,7 @@ class Database(Connection):
             self.peewee.init(self.path, timeout=PATIENCE, check_same_thread=False)
             self.peewee.connect()
             self._connection = self.peewee.connection()
-            self._check_owner()
+            self._check_owner(empty=False)
             self._check_schema(older)
         except DatabaseError as error:
             self.leave()
@@ -346,10 +346,18 @@ class Database(Connection):
         if head and head != _MAGIC:
             raise StartError(f"{self.path} is not an SQLite database")
 
-    def _check_owner(self) -> None:
+    def _check_owner(self, *, empty: bool = True) -> None:
+        """Raises:
+        StartError: it is another program's; or nothing is in it, and it may not be ``empty``.
+        """
         # Before anything is written, not even the journal mode.
         mark = self._pragma("application_id")
-        if mark != APPLICATION_ID and (mark or self.peewee.get_tables()):
+        if mark == APPLICATION_ID:
+            return
+        is_empty = not mark and not self.peewee.get_tables()
+        if is_empty and not empty:
+            raise StartError(f"the database {self.path} is empty: there is no plan in it")
+        if not is_empty:
             raise StartError(f"the database {self.path} belongs to another program")
 
     def _prepare(self) -> None:

@@ -25,6 +25,8 @@ from gantt_tornado.store.tables import Setting
 
 #: Of the form of the file.
 VERSION: Final = 1
+#: How a file begins.
+BEGINNING: Final = b'{"gantt-tornado":'
 #: Ids above are no numbers of changes.
 _LARGEST_ID: Final = 1 << 62
 

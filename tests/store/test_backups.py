@@ -121,6 +121,47 @@ class TestBackup:
             copy("letter.txt")
         assert (tmp_path / "letter.txt").read_text() == "Dear Ann"
 
+    @pytest.mark.parametrize("beside", ["-wal", ".lock", ".position"])
+    def test_nor_the_database_of_another_server(self, driven, copy, tmp_path, beside):
+        path = copy()
+        path.with_name(path.name + beside).touch()
+        driven.task(text="Dig")
+        with pytest.raises(StartError, match=f"a server's database: copy.db{beside} lies beside"):
+            copy()
+        assert texts(path) == []
+
+    def test_nor_the_one_that_it_really_has(self, driven, copy, tmp_path):
+        other = Driven(f"sqlite:///{tmp_path}/other.db")
+        other.task(text="Build")
+        with pytest.raises(StartError, match="is a server's database"):
+            copy("other.db")
+        other.close()
+        with pytest.raises(StartError, match="is a server's database"):
+            copy("other.db")
+        assert texts(tmp_path / "other.db") == ["Build"]
+
+    def test_two_at_once_do_not_disturb_each_other(self, driven, copy, tmp_path, monkeypatch):
+        driven.task(text="Dig")
+        make = Database.copy_to
+
+        def copy_to(database, path):
+            make(database, path)
+            monkeypatch.setattr(Database, "copy_to", make)
+            copy()
+
+        monkeypatch.setattr(Database, "copy_to", copy_to)
+        assert texts(copy()) == ["Dig"]
+        assert [each.name for each in tmp_path.glob("copy.db*")] == ["copy.db"]
+
+    def test_an_empty_database_is_nothing_to_copy(self, driven, copy, tmp_path):
+        driven.task(text="Dig")
+        path = copy()
+        (tmp_path / "empty.db").touch()
+        empty = Database(f"sqlite:///{tmp_path}/empty.db")
+        with pytest.raises(StartError, match="is empty"):
+            empty.join(older=True)
+        assert texts(path) == ["Dig"]
+
     def test_nor_a_folder(self, driven, copy, tmp_path):
         with pytest.raises(StartError, match="is no file"):
             copy(".")
@@ -171,7 +212,8 @@ class TestRestore:
 
     def test_what_is_no_backup_changes_nothing(self, stopped, url, tmp_path):
         (tmp_path / "letter.txt").write_text("Dear Ann, " * 100)
-        for name in ("letter.txt", "nothing-here", "plan.db", "."):
+        (tmp_path / "empty").touch()
+        for name in ("letter.txt", "nothing-here", "plan.db", ".", "empty"):
             with pytest.raises(StartError):
                 restore(url, tmp_path / name)
         assert not list(tmp_path.glob("plan.db.*[!k]"))
@@ -228,6 +270,21 @@ class TestRestore:
             restore(url, path)
         assert texts(tmp_path / "plan.db") == ["Dig", "Build"]
         assert not list(tmp_path.glob("plan.db.new*"))
+
+    @pytest.mark.parametrize("can_link", [True, False])
+    def test_two_within_a_second_keep_both_that_were_there(
+        self, driven, copy, url, monkeypatch, can_link
+    ):
+        driven.task(text="Dig")
+        path = copy()
+        driven.task(text="Build")
+        driven.close()
+        monkeypatch.setattr(backups.time, "strftime", lambda *_: "now")
+        if not can_link:
+            monkeypatch.setattr(os, "link", lambda *_: os.stat("/nowhere"))
+        first, second = restore(url, path), restore(url, path)
+        assert [first.name, second.name] == ["plan.db.replaced-now", "plan.db.replaced-now-2"]
+        assert (texts(first), texts(second)) == (["Dig", "Build"], ["Dig"])
 
     def test_where_links_are_unknown_it_is_copied(self, driven, copy, url, monkeypatch):
         driven.task(text="Dig")

@@ -202,7 +202,7 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 
 def test_an_empty_file_is_refused(path: Path) -> None:
     path.touch()
-    assert "older version" in refusal(path)
+    assert "is empty" in refusal(path)
     assert path.stat().st_size == 0
 
 
