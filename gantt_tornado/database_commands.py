@@ -128,14 +128,10 @@ def _check(config: Config, flags: dict[str, Any]) -> int:
         # In a file that is damaged nothing is to be written.
         may_mend = flags["mend"] and not found
         mended = 0
+        # As it is in the file: the configuration's counts from the next start on.
+        markup = project_files.html_of(database) == "clean"
         for info in _projects(database):
-            store = Store(
-                database,
-                config.calendar,
-                info.id,
-                markup=config.html == "clean",
-                schema=OURS,
-            )
+            store = Store(database, config.calendar, info.id, markup=markup, schema=OURS)
             faults = checks.faults(store)
             _show(info.name, [fault.text for fault in faults])
             count += len(faults)

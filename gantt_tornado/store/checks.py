@@ -14,7 +14,7 @@ from typing import Any, Final
 from gantt_tornado.model import cycles, fractional_index
 from gantt_tornado.model.change import Author, Change
 from gantt_tornado.model.entities import LINK, TASK, Entity
-from gantt_tornado.store.items import Row, Store
+from gantt_tornado.store.items import Damaged, Row, Store
 
 #: Who has changed what was mended.
 MENDER: Final = Author("gantt-tornado check", "")
@@ -76,11 +76,14 @@ def _wrong_columns(entity: Entity, row: Row) -> Iterator[str]:
 
 def _unsound(store: Store) -> Iterator[Fault]:
     for damaged in store.damaged():
-        entity, row, _ = damaged
-        yield Fault(
-            f"{entity.name} {row.id}: it has fields that no page can draw",
-            lambda store, damaged=damaged: store.mend([damaged]),  # type: ignore[misc]
-        )
+        yield _replaced(damaged, "it has fields that no page can draw")
+    for damaged in store.uncleaned():
+        yield _replaced(damaged, "it has markup that is not let in: it could run as a script")
+
+
+def _replaced(damaged: Damaged, text: str) -> Fault:
+    entity, row, _ = damaged
+    return Fault(f"{entity.name} {row.id}: {text}", lambda store: store.mend([damaged]))
 
 
 def _bad_places(rows: Rows) -> Iterator[Fault]:

@@ -671,8 +671,20 @@ class Store:
             if (state := entity.sound(row.state, self._calendar)) is not row.state
         ]
 
+    def uncleaned(self) -> list[Damaged]:
+        """The rows with HTML that could run as a script, which no write lets in, and what they
+        should be; none where text is kept to the letter."""
+        if not self._markup:
+            return []
+        return [
+            (entity, row, state)
+            for entity in self.schema
+            for row in self.rows(entity)
+            if (state := text.each(text.clean, row.state)) != row.state
+        ]
+
     def mend(self, damaged: Iterable[Damaged]) -> None:
-        """Write what :meth:`damaged` found.
+        """Write what :meth:`damaged` or :meth:`uncleaned` found.
 
         The revisions stay: nobody has such an item on a screen.
         """

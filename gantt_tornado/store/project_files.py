@@ -13,7 +13,7 @@ import orjson
 from peewee import IntegrityError
 
 from gantt_tornado.errors import BadRequest
-from gantt_tornado.model import marks
+from gantt_tornado.model import marks, text
 from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import Entity
 from gantt_tornado.model.project_info import ProjectInfo
@@ -68,6 +68,8 @@ def read(
 ) -> ProjectInfo:
     """Add a project from its lines, inside a transaction, which has to be undone where this raises.
 
+    Where text is HTML, it is cleaned, as that of any write.
+
     Args:
         name: that it shall have; "" for the one in the file.
 
@@ -78,7 +80,8 @@ def read(
     numbered = enumerate(sent, 1)
     number, first = next(numbered, (1, b""))
     head = _object(number, first)
-    _check_head(head, calendar, html_of(database))
+    html = html_of(database)
+    _check_head(head, calendar, html)
     registry = Projects(database)
     info = registry.create(name or _text(head, "project"), _text(head, "title"))
     if head.get("public") is True:
@@ -94,6 +97,8 @@ def read(
         if id in known:
             raise BadRequest(f"line {number}: there is another item with the id {id}")
         known.add(id)
+        if html == "clean":
+            state = text.each(text.clean, state)
         last = max(last, id)
         try:
             store.put_in(entity, id, state, mark)

@@ -4,7 +4,9 @@ import orjson
 import pytest
 
 from gantt_tornado.model.entities import TASK
+from gantt_tornado.model.text import clean
 from gantt_tornado.store.checks import MENDER, faults
+from gantt_tornado.store.items import Store
 from gantt_tornado.store.tables import JournalLine, Link, Task
 from tests.support import ALICE, DATES, Driven
 
@@ -46,6 +48,32 @@ def write(driven):
         driven.database.execute(*query.bind(driven.database.peewee).sql())
 
     return write
+
+
+class TestMarkup:
+    EVIL = "Dig <b>here</b><img src=x onerror=alert(1)>"
+
+    @pytest.fixture
+    def evil(self, driven, write):
+        driven.store = Store(driven.database, driven.calendar, markup=True)
+        id = driven.task(text="Dig <b>")
+        write(
+            Task, id, fields=orjson.dumps({**DATES, "text": self.EVIL, "a": [self.EVIL]}).decode()
+        )
+        # No history, as of a plan that was imported.
+        driven.prune(0, clock=1 << 50, longest=0)
+        return id
+
+    def test_what_could_run_as_a_script_is_told_and_mended(self, driven, evil, texts, mend):
+        (said,) = texts()
+        assert said.startswith(f"task {evil}: it has markup that is not let in")
+        assert mend() == []
+        assert fields_of(driven, "task", evil)["text"] == clean(self.EVIL)
+        assert "onerror" not in str(fields_of(driven, "task", evil))
+
+    def test_letters_are_none(self, driven, evil):
+        driven.store = Store(driven.database, driven.calendar)
+        assert driven.store.uncleaned() == []
 
 
 def fields_of(driven, table, id):

@@ -5,6 +5,8 @@ import pytest
 
 from gantt_tornado.errors import BadRequest, Conflict
 from gantt_tornado.model.dates import Calendar
+from gantt_tornado.model.entities import TASK as PLAN_TASK
+from gantt_tornado.model.text import clean
 from gantt_tornado.store.checks import faults
 from gantt_tornado.store.project_files import lines, read
 from gantt_tornado.store.projects import Projects
@@ -15,6 +17,7 @@ HEAD = {"gantt-tornado": 1, "project": "house", "title": "", "public": False}
 HEAD |= {"timezone": "UTC", "duration_unit": "day", "html": "text"}
 TASK = {"entity": "task", "id": 3, "fields": {"text": "Dig", "parent": 0, "sortorder": "a0"}}
 TASK["fields"] |= DATES
+EVIL = "Dig <b>here</b><img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
@@ -73,6 +76,22 @@ class TestThereAndBack:
 
     def test_it_has_its_own_name_unless_another_is_given(self, add):
         assert add(HEAD).name == "house"
+
+
+def test_html_is_cleaned_as_that_of_any_write(driven, add):
+    convert(driven.database, "clean")
+    nested = {"a": [EVIL, {"b": EVIL}]}
+    sent = {**TASK, "fields": {**TASK["fields"], "text": EVIL, "own": nested}}
+    info = add({**HEAD, "html": "clean"}, sent)
+    copy = Driven(database=driven.database, project=info.id)
+    state = next(copy.store.rows(PLAN_TASK)).state
+    assert state["text"] == clean(EVIL) and "onerror" not in str(state)
+
+
+def test_text_to_the_letter_is_not(driven, add):
+    info = add(HEAD, {**TASK, "fields": {**TASK["fields"], "text": EVIL}})
+    copy = Driven(database=driven.database, project=info.id)
+    assert next(copy.store.rows(PLAN_TASK)).state["text"] == EVIL
 
 
 class TestRefusals:
