@@ -7,9 +7,12 @@ Redirects are not followed.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +22,9 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 #: Seconds for the connection, and for all of it.
 CONNECT_TIMEOUT: Final = 5.0
 TIMEOUT: Final = 15.0
+#: Seconds for the look-up of its name: less than for the connection, which would end the wait but
+#: not what waits.
+LOOK_UP_TIMEOUT: Final = 4.0
 #: Bytes of an answer's body, and of its headers.
 LARGEST_ANSWER: Final = 64 << 10
 LARGEST_HEADERS: Final = 16 << 10
@@ -41,6 +47,73 @@ class Outcome:
     wait: float = 0.0
 
 
+#: What a name leads to, as Tornado has it: a family and the address for a socket of it.
+Addresses = list[tuple[int, Any]]
+
+
+class OneByOneResolver(Resolver):
+    """Looks names up on threads of its own, one at a time.
+
+    Nothing can end a look-up that hangs. On the loop's default executor a few of them would keep
+    its threads from everybody, and its close waiting; here one thread a hook hangs, which nothing
+    waits for. A look-up of the same name meanwhile is answered with that one's outcome.
+
+    Args:
+        patience: seconds that one waits for an answer.
+    """
+
+    def initialize(self, patience: float = LOOK_UP_TIMEOUT) -> None:
+        self._patience = patience
+        self._asked: tuple[object, ...] = ()
+        self._answer: asyncio.Future[Addresses] | None = None
+
+    async def resolve(
+        self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> Addresses:
+        asked = (host, port, family)
+        if self._answer is None or self._answer.done():
+            self._asked, self._answer = asked, _look_up(host, port, family)
+        elif self._asked != asked:
+            raise TimeoutError("the look-up of another name still hangs")
+        answer = self._answer
+        await asyncio.wait((answer,), timeout=self._patience)
+        if not answer.done():
+            raise TimeoutError(f"Timeout while resolving {host}")
+        return answer.result()
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> asyncio.Future[Addresses]:
+    """Ask on a thread that a process may end without."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Addresses] = loop.create_future()
+    # Nobody may be left to be told of an error.
+    answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def tell(found: Addresses | None, error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(found or [])
+        else:
+            answer.set_exception(error)
+
+    def run() -> None:
+        found: Addresses | None = None
+        failed: Exception | None = None
+        try:
+            # With a type, for each address is there once for each.
+            every = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+            found = [(kind, address) for kind, _, _, _, address in every]
+        except Exception as error:
+            failed = error
+        # The loop may be closed by then.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(tell, found, failed)
+
+    threading.Thread(target=run, name="gantt-look-up", daemon=True).start()
+    return answer
+
+
 class CheckedResolver(Resolver):
     """Resolves names to public addresses alone."""
 
@@ -52,7 +125,7 @@ class CheckedResolver(Resolver):
 
     async def resolve(
         self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[tuple[int, Any]]:
+    ) -> Addresses:
         found = await self._resolver.resolve(host, port, family)
         public = [(kind, address) for kind, address in found if is_public(address[0])]
         if not public:
@@ -70,7 +143,7 @@ class Poster:
     def __init__(self, url: str, allow_private: bool, timeout: float = TIMEOUT) -> None:
         self._url = url
         self._timeout = timeout
-        resolver = Resolver()
+        resolver = OneByOneResolver(patience=min(LOOK_UP_TIMEOUT, timeout / 2))
         self._resolver = resolver if allow_private else CheckedResolver(resolver)
         self._client = SimpleAsyncHTTPClient(
             force_instance=True,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +25,7 @@ from gantt_tornado.webhooks import poster as poster_module
 from gantt_tornado.webhooks.poster import (
     AddressRefused,
     CheckedResolver,
+    OneByOneResolver,
     Outcome,
     Poster,
     is_public,
@@ -242,7 +246,7 @@ class TestAddresses:
                     asked.append(host)
                     return [(socket.AF_INET, ("127.0.0.1", port))]
 
-                monkeypatch.setattr(type(Resolver()), "resolve", look_up)
+                monkeypatch.setattr(OneByOneResolver, "resolve", look_up)
                 monkeypatch.setattr(poster_module, "is_public", lambda address: True)
                 return await post(f"http://hooks.example:{port}/", allow_private=False)
 
@@ -263,7 +267,7 @@ class TestAddresses:
                 async def look_up(self: Any, host: str, port: int, family: Any = 0) -> Any:
                     return [(socket.AF_INET, ("127.0.0.1", port))]
 
-                monkeypatch.setattr(type(Resolver()), "resolve", look_up)
+                monkeypatch.setattr(OneByOneResolver, "resolve", look_up)
                 if trusts:
                     trusting = ssl.create_default_context(cafile=tmp_path / "tls.pem")
                     monkeypatch.setattr(simple_httpclient, "_client_ssl_defaults", lambda: trusting)
@@ -297,6 +301,79 @@ class TestAddresses:
     def test_none_is_left_of_private_ones(self) -> None:
         async def run() -> None:
             with pytest.raises(AddressRefused):
-                await CheckedResolver(Resolver()).resolve("127.0.0.1", 443)
+                await CheckedResolver(OneByOneResolver()).resolve("127.0.0.1", 443)
 
         asyncio.run(run())
+
+
+class TestNames:
+    """A name server that does not answer keeps nobody else from anything."""
+
+    @pytest.fixture
+    def answers(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+        """No name is found before this is set."""
+        event = threading.Event()
+        self.asked = 0
+
+        def look_up(*_: Any) -> Any:
+            self.asked += 1
+            event.wait(10)
+            raise socket.gaierror("no such name")
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        yield event
+        event.set()
+
+    def test_the_loops_own_threads_are_free_and_its_close_waits_for_nothing(
+        self, answers: threading.Event
+    ) -> None:
+        async def run() -> list[Outcome]:
+            posters = [Poster("http://hooks.example/", True, 0.6) for _ in range(40)]
+            outcomes = await asyncio.gather(*[each.post({}, b"") for each in posters])
+            loop = asyncio.get_running_loop()
+            await asyncio.wait_for(loop.run_in_executor(None, int), 5)
+            for each in posters:
+                each.close()
+            return outcomes
+
+        # asyncio.run() joins the threads of the default executor: here for ten seconds.
+        outcomes = asyncio.run(run())
+        assert {each.failure for each in outcomes} == {"Timeout while resolving hooks.example"}
+        assert not answers.is_set() and self.asked == 40
+
+    def test_one_that_hangs_is_waited_for_again_and_not_asked_again(
+        self, answers: threading.Event
+    ) -> None:
+        async def run() -> list[Outcome]:
+            poster = Poster("http://hooks.example/", True, 0.6)
+            first = [await poster.post({}, b"") for _ in range(3)]
+            assert self.asked == 1
+            answers.set()
+            last = await poster.post({}, b"")
+            poster.close()
+            return [*first, last]
+
+        *hung, last = asyncio.run(run())
+        assert {each.failure for each in hung} == {"Timeout while resolving hooks.example"}
+        assert "no such name" in last.failure
+
+    def test_an_answer_that_comes_too_late_is_no_error_of_ours(
+        self, answers: threading.Event, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def run() -> None:
+            poster = Poster("http://hooks.example/", True, 0.6)
+            await poster.post({}, b"")
+            answers.set()
+            while poster_threads():
+                await asyncio.sleep(0)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            poster.close()
+
+        asyncio.run(run())
+        gc.collect()
+        assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
+
+
+def poster_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "gantt-look-up"]
