@@ -14,7 +14,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
-from gantt_tornado.accounts import Accounts
+from gantt_tornado.accounts import Accounts, has_expired
 from gantt_tornado.built_in_calls import add_built_in_calls
 from gantt_tornado.config import Config
 from gantt_tornado.counts import Counts, State
@@ -233,7 +233,14 @@ class Backend:
         tokens that do no more are closed."""
         accounts.take_over(self.accounts)
         self.accounts = accounts
-        self.sessions.check(accounts.stands)
+        self.sessions.check(self.stands)
+
+    def stands(self, user: User, project: str) -> bool:
+        """Whether somebody who was let into a project still would be. Of one whom ``authenticate``
+        let in, the application alone knows: it calls :meth:`sign_out`."""
+        if user.is_anonymous:
+            return self.anonymous is not None and self.anonymous.may(Role.viewer, project)
+        return self.accounts.stands(user) and not has_expired(user, time.time())
 
     # Projects.
 
@@ -360,8 +367,11 @@ class Backend:
         return self._changed(await self._writer.submit(change))
 
     def _changed(self, info: ProjectInfo) -> ProjectInfo:
+        ends = self._public.get(info.name) and not info.public
         self._public[info.name] = info.public
         self._see_public()
+        if ends:
+            self.sessions.check(self.stands)
         project = self._projects.get(info.name)
         if project is not None and project.is_open:
             if project.info.id != info.id:
@@ -532,7 +542,7 @@ class Backend:
         users = await asyncio.shield(self._reading)
         if users is not None:
             self.accounts.replace(users)
-            self.sessions.check(self.accounts.stands)
+            self.sessions.check(self.stands)
 
     async def _close_tokens(self) -> None:
         if self._reading is not None:

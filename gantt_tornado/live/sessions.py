@@ -1,4 +1,5 @@
-"""Open sockets by whom they belong to: closed when the user's token expires or is revoked.
+"""Open sockets, and what else goes on for somebody, by whom they belong to: closed when the user's
+token expires or is revoked, or when the project is not public any more.
 
 A page whose token no longer counts is told so with 1008, as if it had come with it just now.
 """
@@ -14,9 +15,12 @@ from gantt_tornado.model.user import User
 
 
 class Session(Protocol):
-    """An open socket of a user who signed in."""
+    """An open socket, or another thing that goes on, of a user in a project."""
 
     user: User | None
+
+    @property
+    def project_name(self) -> str: ...
 
     def close(self, code: int | None = None, reason: str | None = None) -> None: ...
 
@@ -43,9 +47,12 @@ class Sessions:
         self._end(lambda session: _expires(session) <= now)
         self._next = min(map(_expires, self._open), default=math.inf)
 
-    def check(self, stands: Callable[[User], bool]) -> None:
-        """Close those of users whose token does not stand for them any more."""
-        self._end(lambda session: session.user is not None and not stands(session.user))
+    def check(self, stands: Callable[[User, str], bool]) -> None:
+        """Close those of users who would not be let into the project, by its name, any more."""
+        self._end(
+            lambda session: session.user is not None
+            and not stands(session.user, session.project_name)
+        )
 
     def sign_out(self, name: str) -> int:
         """Close all of one user. Returns how many there were."""

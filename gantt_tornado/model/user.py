@@ -37,6 +37,8 @@ class User:
         color: ``#rrggbb``; without one it is made of the name, the same in every page.
         expires: seconds since 1970; then the user's sockets are closed. None for never.
         token: the digest of the token that the user signed in with; "" for none of ours.
+        is_anonymous: whether it is who sends no token, whose rights end with a project's being
+            public.
     """
 
     name: str
@@ -46,6 +48,7 @@ class User:
     color: str = ""
     expires: float | None = field(default=None, compare=False)
     token: str = field(default="", compare=False, repr=False)
+    is_anonymous: bool = field(default=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         # A frozen class leaves no other way.
@@ -77,7 +80,7 @@ class User:
 
 def anonymous_user(role: Role, public: Iterable[str] = ()) -> User:
     """Somebody without a token, who has a role in the default project and in public ones."""
-    return User("", None, dict.fromkeys((DEFAULT, *public), role))
+    return User("", None, dict.fromkeys((DEFAULT, *public), role), is_anonymous=True)
 
 
 def roles(role: Role | None, projects: Iterable[str] = ()) -> tuple[Role | None, dict[str, Role]]:

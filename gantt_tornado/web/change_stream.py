@@ -1,6 +1,7 @@
 """``GET /data/changes``: the changes of a project on a response that goes on.
 
-It ends as a socket does: with the user's token, with the project, and with the server.
+It ends as a socket does: with the user's token, with the project or its being public, and with the
+server.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import aclosing
 from typing import Final
 
 from gantt_tornado.backend import Backend
-from gantt_tornado.errors import Unavailable
+from gantt_tornado.errors import Forbidden, Unavailable
 from gantt_tornado.model.user import User
 from gantt_tornado.project import Project
 
@@ -31,12 +32,15 @@ class ChangeStream:
         goes_on: whether it waits for changes to come.
 
     Raises:
+        Forbidden: the user would not be let in any more: what came before may have waited.
         Unavailable: too many are open.
     """
 
     def __init__(
         self, backend: Backend, project: Project, user: User | None, seq: int, goes_on: bool
     ) -> None:
+        if user is not None and not backend.stands(user, project.name):
+            raise Forbidden("You are not allowed to do this.")
         if len(backend.streams) >= MOST:
             raise Unavailable("Too many follow the changes.", retry_after=RETRY_AFTER)
         #: Whose token it ends with.
@@ -49,6 +53,10 @@ class ChangeStream:
         self._follower = project.tail.follow(project.plan.seq)
         backend.streams.add(self)
         backend.sessions.opened(self)
+
+    @property
+    def project_name(self) -> str:
+        return self._project.name
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """Lines, some at a time."""

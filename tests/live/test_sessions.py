@@ -9,6 +9,7 @@ from gantt_tornado.model.user import Role, User
 class Socket:
     def __init__(self, user: User | None) -> None:
         self.user = user
+        self.project_name = "house"
         self.closed: list[tuple[int | None, str | None]] = []
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
@@ -81,7 +82,7 @@ def test_one_is_closed_once(sessions: Sessions) -> None:
 
 def test_sockets_of_revoked_tokens_are_closed(sessions: Sessions) -> None:
     eve, carl, nobody = (opened(sessions, who) for who in (user("eve"), user("carl"), None))
-    sessions.check(lambda who: who.name == "carl")
+    sessions.check(lambda who, project: who.name == "carl" and project == "house")
     assert (eve.closed, carl.closed, nobody.closed) == (UNAUTHORIZED, [], [])
 
 

@@ -19,6 +19,9 @@ from tests.conftest import VIEWER
 
 pytestmark = pytest.mark.gen_test
 
+#: In place of a token.
+NOBODY = "X-Nobody: yes\r\n"
+
 
 class Lines:
     """A response of which the lines are read one by one."""
@@ -57,8 +60,9 @@ def follow(gantt, prefix):
         opened.append(stream)
         await stream.connect(("127.0.0.1", int(gantt.url.rpartition(":")[2])))
         path = f"{prefix}{project}/data/changes{query}"
-        token = token or gantt.headers["Remote-Token"]
-        head = f"GET {path} HTTP/1.0\r\nHost: localhost\r\nRemote-Token: {token}\r\n\r\n"
+        if token != NOBODY:
+            token = f"Remote-Token: {token or gantt.headers['Remote-Token']}\r\n"
+        head = f"GET {path} HTTP/1.0\r\nHost: localhost\r\n{token}\r\n"
         await stream.write(head.encode())
         return Lines(stream, await stream.read_until(b"\r\n\r\n"))
 
@@ -174,6 +178,42 @@ class TestEnding:
         lines = await follow(project="/p/house")
         await backend.delete_project("house")
         assert await lines.end() == []
+
+    async def test_an_anonymous_one_with_its_projects_being_public(self, backend, follow):
+        for name in ("house", "bridge"):
+            await backend.create_project(name)
+            await backend.change_project(name, public=True)
+        theirs, ours = await follow(token=NOBODY, project="/p/house"), await follow()
+        signed_in = await follow(project="/p/house")
+        other, root = await follow(token=NOBODY, project="/p/bridge"), await follow(token=NOBODY)
+        await backend.change_project("house", public=False)
+        assert await theirs.end() == []
+        assert len(backend.streams) == 4
+        await backend.project("house").insert("task", DATES)
+        assert (await signed_in.line())["action"] == "add"
+        await backend.project("bridge").insert("task", DATES)
+        assert (await other.line())["action"] == "add"
+        await backend.insert("task", DATES)
+        assert [(await each.line())["seq"] for each in (ours, root)] == [1, 1]
+
+    async def test_also_one_whom_the_application_let_in_as_anonymous(
+        self, backend, gantt, listen, monkeypatch
+    ):
+        await backend.create_project("house")
+        await backend.change_project("house", public=True)
+        monkeypatch.setattr(backend, "authenticate", lambda handler: backend.anonymous)
+        monkeypatch.setattr(gantt, "url", f"{gantt.url}/p/house")
+        socket = await listen.open()
+        await socket.frame("start")
+        await backend.change_project("house", public=False)
+        assert await socket.closed() == 1008
+
+    async def test_who_was_signed_out_before_it_began_gets_none(
+        self, backend, gantt, prefix, monkeypatch
+    ):
+        monkeypatch.setattr(backend.accounts, "stands", lambda user: False)
+        answer = await gantt.get(f"{prefix}/data/changes?live=0")
+        assert answer.status == 403 and not backend.streams
 
     async def test_with_the_client(self, backend, follow):
         lines = await follow()
