@@ -19,6 +19,7 @@ from gantt_tornado.built_in_calls import add_built_in_calls
 from gantt_tornado.config import Config
 from gantt_tornado.counts import Counts, State
 from gantt_tornado.errors import (
+    Forbidden,
     NotFound,
     StartError,
     Unavailable,
@@ -26,7 +27,7 @@ from gantt_tornado.errors import (
 from gantt_tornado.limits import Limits
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.live.presence import Presence
-from gantt_tornado.live.sessions import Sessions
+from gantt_tornado.live.sessions import Session, Sessions
 from gantt_tornado.live.touches import TOGETHER
 from gantt_tornado.model import protocol
 from gantt_tornado.model.entities import (
@@ -222,7 +223,8 @@ class Backend:
         return self.default.presence
 
     def sign_out(self, user: User | str) -> int:
-        """Close all sockets of a user with 1008. Returns how many there were.
+        """Close all sockets of a user with 1008, and end what else goes on for them. Returns how
+        many there were.
 
         Their pages come back as soon as ``authenticate`` knows the user again.
         """
@@ -234,6 +236,24 @@ class Backend:
         accounts.take_over(self.accounts)
         self.accounts = accounts
         self.sessions.check(self.stands)
+
+    def open_session(self, session: Session) -> None:
+        """Have something go on for a user until that is over; its end calls
+        ``sessions.closed``.
+
+        Raises:
+            Forbidden: the user would not be let in any more: what came before may have waited.
+        """
+        if session.user is not None:
+            self.check_stands(session.user, session.project_name)
+        self.sessions.opened(session)
+
+    def check_stands(self, user: User, project: str) -> None:
+        """Raises:
+        Forbidden: somebody who was let into a project would not be any more.
+        """
+        if not self.stands(user, project):
+            raise Forbidden("You are not allowed to do this.")
 
     def stands(self, user: User, project: str) -> bool:
         """Whether somebody who was let into a project still would be. Of one whom ``authenticate``

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from gantt_tornado.accounts import Accounts
+from gantt_tornado.model.user import User
+from gantt_tornado.testing import DATES
 from tests.conftest import COLLEAGUE, VIEWER
 
 pytestmark = pytest.mark.gen_test
@@ -29,6 +32,62 @@ def call(gantt):
 async def test_only_pages_with_since_learn_of_them(gantt):
     assert (await gantt.get("/api/v1?since=0")).json["api"] == NAMES
     assert (await gantt.get("/api/v1?since=")).json["api"] == {}
+
+
+class TestSignedOut:
+    """Of calls by POST none begins when their user's rights have ended."""
+
+    @pytest.fixture
+    def done(self, backend):
+        """What the calls did; each signs their user out in its way."""
+        done: list[str] = []
+
+        async def leave(user: User, how: str) -> str:
+            done.append(how)
+            if how == "revoked":
+                backend.sign_in_anew(Accounts(backend.config.model_copy(update={"tokens": ()})))
+            elif how == "signed out":
+                backend.sign_out(user)
+            elif how == "private":
+                await backend.change_project("house", public=False)
+            return how
+
+        backend.project("house").services.add("one.leaves", leave)
+        return done
+
+    @pytest.mark.parametrize("how", ["revoked", "signed out", "private"])
+    async def test_the_next_is_not_carried_out(self, backend, gantt, done, how, monkeypatch):
+        await backend.create_project("house")
+        if how == "private":
+            await backend.change_project("house", public=True)
+            monkeypatch.setattr(backend, "authenticate", lambda handler: backend.anonymous)
+        calls = [{"id": str(n), "name": "one.leaves", "args": [how]} for n in range(3)]
+        answer = await gantt.post("/p/house/api/v1", calls)
+        assert done == [how]
+        refused = "You are not allowed to do this."
+        assert [(each["id"], each["error"]) for each in answer.json] == [
+            *(("0", ""), ("1", refused), ("2", refused)),
+        ]
+        assert not backend.sessions._open
+
+    @pytest.mark.parametrize("what", ["a call", "a write"])
+    async def test_none_that_was_put_off_meanwhile(self, backend, gantt, monkeypatch, what):
+        seen: list[str] = []
+
+        def put_off(*_: Any) -> float:
+            backend.sign_in_anew(Accounts(backend.config.model_copy(update={"tokens": ()})))
+            return 0.001
+
+        monkeypatch.setattr(backend.limits, "are_used", True)
+        backend.services.add("one.leaves", lambda user: seen.append(user.name))
+        if what == "a call":
+            monkeypatch.setattr(backend.limits, "call", put_off)
+            answer = await gantt.post("/api/v1", [{"id": "1", "name": "one.leaves"}])
+            assert isinstance(answer.json, list)
+        else:
+            monkeypatch.setattr(backend.limits, "write", put_off)
+            answer = await gantt.post("/data/task", DATES)
+        assert answer.status == 403 and seen == [] and backend.default.plan.seq == 0
 
 
 class TestPresence:

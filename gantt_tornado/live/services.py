@@ -26,6 +26,8 @@ MOST_CALLS: Final = 100
 #: Calls of one request, or of one frame, that are answered each, if only with a refusal. Of more
 #: only those are that somebody may wait for.
 MOST_ANSWERED: Final = 1000
+#: What a caller is told whose rights have ended meanwhile.
+NOT_ALLOWED: Final = "You are not allowed to do this."
 #: Characters of an unknown method's name in the answer.
 LONGEST_NAME: Final = 100
 
@@ -93,10 +95,16 @@ class Services:
             api.setdefault(service, {})[method] = 1
         return {"api": api, "data": {**(told or {}), **self._constants}, "websocket": True}
 
-    async def call_all(self, calls: list[Any], caller: Caller) -> list[Result]:
+    async def call_all(
+        self, calls: list[Any], caller: Caller, goes_on: Callable[[], bool] = lambda: True
+    ) -> list[Result]:
         """The results of calls one after the other, in their order. One that fails harms no
-        other."""
-        results = [await self.call(call, caller) for call in calls[:MOST_CALLS]]
+        other; those that are left when ``goes_on`` says no are refused."""
+        results: list[Result] = []
+        for call in calls[:MOST_CALLS]:
+            if not goes_on():
+                return results + refused(calls[len(results) :], NOT_ALLOWED)
+            results.append(await self.call(call, caller))
         return results + refused(calls[MOST_CALLS:], "too many calls at once")
 
     async def call(self, call: Any, caller: Caller) -> Result:

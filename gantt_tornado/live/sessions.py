@@ -25,6 +25,18 @@ class Session(Protocol):
     def close(self, code: int | None = None, reason: str | None = None) -> None: ...
 
 
+class Calls:
+    """Remote calls by POST that are carried out: those that have begun end, and no other begins."""
+
+    def __init__(self, user: User, project_name: str) -> None:
+        self.user: User | None = user
+        self.project_name = project_name
+        self.is_over = False
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        self.is_over = True
+
+
 class Sessions:
     """Those that are open."""
 
@@ -50,8 +62,9 @@ class Sessions:
     def check(self, stands: Callable[[User, str], bool]) -> None:
         """Close those of users who would not be let into the project, by its name, any more."""
         self._end(
-            lambda session: session.user is not None
-            and not stands(session.user, session.project_name)
+            lambda session: (
+                session.user is not None and not stands(session.user, session.project_name)
+            )
         )
 
     def sign_out(self, name: str) -> int:

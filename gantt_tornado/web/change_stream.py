@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Final
 
 from gantt_tornado.backend import Backend
-from gantt_tornado.errors import Forbidden, Unavailable
+from gantt_tornado.errors import Unavailable
 from gantt_tornado.model.user import User
 from gantt_tornado.project import Project
 
@@ -32,15 +32,13 @@ class ChangeStream:
         goes_on: whether it waits for changes to come.
 
     Raises:
-        Forbidden: the user would not be let in any more: what came before may have waited.
+        Forbidden: the user would not be let in any more.
         Unavailable: too many are open.
     """
 
     def __init__(
         self, backend: Backend, project: Project, user: User | None, seq: int, goes_on: bool
     ) -> None:
-        if user is not None and not backend.stands(user, project.name):
-            raise Forbidden("You are not allowed to do this.")
         if len(backend.streams) >= MOST:
             raise Unavailable("Too many follow the changes.", retry_after=RETRY_AFTER)
         #: Whose token it ends with.
@@ -50,9 +48,9 @@ class ChangeStream:
         self._seq = seq
         self._heartbeat = backend.config.ping_interval if goes_on else None
         self._is_cut = False
+        backend.open_session(self)
         self._follower = project.tail.follow(project.plan.seq)
         backend.streams.add(self)
-        backend.sessions.opened(self)
 
     @property
     def project_name(self) -> str:

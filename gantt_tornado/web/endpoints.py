@@ -41,6 +41,7 @@ from gantt_tornado.errors import (
 )
 from gantt_tornado.live.positions import page_url
 from gantt_tornado.live.services import MOST_ANSWERED, Caller, refused
+from gantt_tornado.live.sessions import Calls
 from gantt_tornado.live.snapshots import WORTHWHILE
 from gantt_tornado.model import protocol
 from gantt_tornado.model.change import ACTIONS, Author, BatchRow, WriteResult
@@ -316,6 +317,7 @@ async def _limit(endpoint: Endpoint, request: Request, http: HTTPServerRequest) 
     """See that nobody does more than one person may, and have what comes too fast wait.
 
     Raises:
+        Forbidden: the user's rights ended while it waited.
         TooMany: it is too much.
     """
     limits = request.backend.limits
@@ -329,6 +331,8 @@ async def _limit(endpoint: Endpoint, request: Request, http: HTTPServerRequest) 
         limits.open_project(keys)
     if endpoint.writes and (delay := limits.write(keys)):
         await asyncio.sleep(delay)
+        if request.user is not None:
+            request.backend.check_stands(request.user, request.project.name)
 
 
 def finished(
@@ -777,7 +781,14 @@ async def call(request: Request) -> Response:
     if delay := limits.call(limits.keys(request.user, request.address), len(calls)):
         await asyncio.sleep(delay)
     caller = Caller(request.user, request.author.client_id)
-    results = await request.project.services.call_all(calls, caller)
+    session = Calls(request.user, request.project.name)
+    # Only now: whoever was signed out during the delay is not let in.
+    request.backend.open_session(session)
+    try:
+        services = request.project.services
+        results = await services.call_all(calls, caller, lambda: not session.is_over)
+    finally:
+        request.backend.sessions.closed(session)
     return Response((orjson.dumps(results),))
 
 
