@@ -56,7 +56,7 @@ MAY_USE = {
     "cryptography": {"json_web_tokens"},
     "prometheus_client": {"web.metrics"},
     "argparse": {"cli", "token_commands", "database_commands", "conform_command"},
-    "threading": {"store.writer"},
+    "threading": {"store.writer", "webhooks.poster"},
     "pytest": {"testing"},
 }
 

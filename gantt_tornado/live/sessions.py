@@ -1,5 +1,7 @@
-"""Open sockets, and what else goes on for somebody, by whom they belong to: closed when the user's
-token expires or is revoked, or when the project is not public any more.
+"""Open sockets, and what else goes on for somebody, by whom they belong to.
+
+They are closed when the user's token expires or is revoked, or when the project is not public any
+more.
 
 A page whose token no longer counts is told so with 1008, as if it had come with it just now.
 """
