@@ -22,7 +22,7 @@ from tornado import httpserver, netutil
 from gantt_tornado import __version__, conform_command, database_commands, token_commands
 from gantt_tornado.accounts import Accounts
 from gantt_tornado.backend import Backend
-from gantt_tornado.config import ENVIRONMENT, Config, read_config
+from gantt_tornado.config import ENVIRONMENT, Config, has_demo_token, read_config
 from gantt_tornado.errors import StartError
 from gantt_tornado.web import logs
 from gantt_tornado.web.app import http_limits, make_app, make_metrics_app
@@ -122,6 +122,8 @@ class Renewal:
         handler: logging.Handler,
     ) -> None:
         self._config = config
+        # What tokens and keys were last read from.
+        self._latest = config
         self._read = read
         self._backend = backend
         self._tls = tls
@@ -160,12 +162,26 @@ class Renewal:
         except Exception as error:
             log.error("SIGHUP: nothing is read anew: %s", error)
             return
+        self._latest = config
         self._backend.sign_in_anew(accounts)
         log.warning("SIGHUP: tokens, keys and certificates are read anew%s", self._rest(config))
 
     def _reread(self) -> tuple[Config, Accounts]:
         config = self._read()
+        self._check_tokens(config)
         return config, Accounts(config)
+
+    def _check_tokens(self, config: Config) -> None:
+        """Of a file that is being written, or was truncated, the rest may be read: without any
+        tokens in it the demo's would stand, which is an admin's and known to everybody.
+
+        Raises:
+            StartError: tokens are gone without a word, or the demo's is there.
+        """
+        if "tokens" in self._latest.model_fields_set - config.model_fields_set:
+            raise StartError("there were tokens, and now there is no word of them (tokens = []?)")
+        if has_demo_token(config) and not has_demo_token(self._latest):
+            raise StartError("the demo's token takes a restart")
 
     def _rest(self, config: Config) -> str:
         """Says which other settings have changed, which take a restart."""

@@ -250,9 +250,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _known_token_stays_home(self) -> Self:
-        if any(token.digest == sha256_of("token") for token in self.tokens) and not is_loopback(
-            self.address
-        ):
+        if has_demo_token(self) and not is_loopback(self.address):
             raise ValueError(
                 f"the demo's token is known to everybody: give tokens of your own before you "
                 f"listen on {self.address or 'all addresses'}"
@@ -274,6 +272,11 @@ class Config(BaseModel):
     @property
     def calendar(self) -> Calendar:
         return Calendar(self.date_format, self.timezone, self.duration_unit)
+
+
+def has_demo_token(config: Config) -> bool:
+    """Whether one may sign in with the token that is known to everybody."""
+    return any(token.digest == sha256_of("token") for token in config.tokens)
 
 
 def sha256_of(token: str) -> str:

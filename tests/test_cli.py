@@ -241,6 +241,10 @@ class TestRenewal:
         (tmp_path / "c.toml").unlink()
         self.renew(server, tmp_path, "cannot read the configuration")
         assert self.status(server, "old-token") == 200
+        # As of one that is just being written.
+        (tmp_path / "c.toml").touch()
+        self.renew(server, tmp_path, "nothing is read anew: there were tokens")
+        assert [self.status(server, token) for token in ("old-token", "token")] == [200, 403]
         assert server.end() == (0, "")
 
     def test_the_log_goes_on_in_a_new_file(self, server, tmp_path):
@@ -291,7 +295,42 @@ class TestRenewal:
         assert 50 <= errors.count("404 GET /data/a/b/c") < 200
 
 
+OWN = {"token": "own", "user": "Eve"}
+
+
 class TestRenewalAlone:
+    @pytest.mark.parametrize(
+        "before, after, is_taken",
+        [
+            ({"tokens": [OWN]}, {}, False),
+            ({"tokens": []}, {}, False),
+            ({"tokens": [OWN]}, {"tokens": [{**OWN, "token": "token"}]}, False),
+            ({"tokens": [OWN]}, {"tokens": []}, True),
+            ({"tokens": []}, {"tokens": [OWN]}, True),
+            ({}, {}, True),
+            ({}, {"tokens": [OWN]}, True),
+        ],
+    )
+    @pytest.mark.gen_test
+    async def test_the_demos_token_comes_with_no_signal(
+        self, backend, logged_errors, before, after, is_taken
+    ):
+        renewal = cli.Renewal(
+            Config(**before), lambda: Config(**after), backend, None, logging.NullHandler()
+        )
+        await renewal._renew()
+        assert (renewal._latest == Config(**after)) is is_taken
+        assert is_taken or backend.accounts.verify("token") is None
+
+    @pytest.mark.gen_test
+    async def test_nor_where_tokens_came_with_an_earlier_one(self, backend, logged_errors):
+        found = [Config(), Config(tokens=[OWN])]
+        renewal = cli.Renewal(Config(), found.pop, backend, None, logging.NullHandler())
+        await renewal._renew()
+        await renewal._renew()
+        assert not found and backend.accounts.verify("token") is None
+        assert backend.accounts.verify("own")
+
     @pytest.mark.gen_test
     async def test_a_second_signal_during_the_reading_is_not_lost(self, backend, io_loop):
         under_way, go_on = threading.Event(), threading.Event()
