@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from gantt_tornado.config import Config, read_config
 from gantt_tornado.errors import GanttError, StartError
@@ -242,8 +242,10 @@ def _import(config: Config, flags: dict[str, Any]) -> int:
     return 0
 
 
-def _read(config: Config, database: Database, lines: Any, name: str) -> ProjectInfo:
-    info = project_files.read(database, lines, config.calendar, name)
+def _read(config: Config, database: Database, file: BinaryIO, name: str) -> ProjectInfo:
+    # What no page could send, or save, is not let in beside it.
+    lines = project_files.bounded(file, config.max_body)
+    info = project_files.read(database, lines, config.calendar, name, config.max_items)
     store = Store(database, config.calendar, info.id, schema=OURS)
     faults = checks.faults(store)
     if faults:

@@ -199,6 +199,19 @@ class TestExportAndImport:
         driven.close()
         assert "line 2: it is not JSON" in refused("import", "plan.jsonl", "--name", "copy")
 
+    def test_it_may_have_no_more_than_a_page_could_send(
+        self, driven, run, refused, tmp_path, monkeypatch
+    ):
+        driven.task(text="x" * 2000)
+        driven.task()
+        run("export", "default", "plan.jsonl")
+        driven.close()
+        monkeypatch.setenv("GANTT_MAX_BODY", "1024")
+        assert "line 2: it has more than 1024" in refused("import", "plan.jsonl", "--name", "copy")
+        monkeypatch.setenv("GANTT_MAX_BODY", "4096")
+        monkeypatch.setenv("GANTT_MAX_ITEMS", "1")
+        assert "may have 1 items" in refused("import", "plan.jsonl", "--name", "copy")
+
     def test_a_file_is_written_whole_or_not_at_all(self, driven, run, refused, tmp_path):
         run("export", "default", "plan.jsonl")
         before = (tmp_path / "plan.jsonl").read_bytes()

@@ -13,6 +13,9 @@ DEFAULT: Final = "default"
 #: What a name begins with that the released clients search addresses for.
 SEARCHED_FOR: Final = ("link", "assignment", "baseline", "resource", "task", "event")
 
+#: Characters of what people read in place of a name.
+LONGEST_TITLE: Final = 200
+
 #: What a name looks like.
 NAME: Final = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 

@@ -7,16 +7,17 @@ same plan, with the same rows in the same order. The history stays behind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from itertools import count
+from typing import Any, BinaryIO, Final
 
 import orjson
 from peewee import IntegrityError
 
-from gantt_tornado.errors import BadRequest
+from gantt_tornado.errors import BadRequest, TooLarge
 from gantt_tornado.model import marks, text
 from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import Entity
-from gantt_tornado.model.project_info import ProjectInfo
+from gantt_tornado.model.project_info import LONGEST_TITLE, ProjectInfo
 from gantt_tornado.model.schema import OURS
 from gantt_tornado.store.database import Compile, Database, Statement
 from gantt_tornado.store.items import Store
@@ -27,8 +28,9 @@ from gantt_tornado.store.tables import Setting
 VERSION: Final = 1
 #: How a file begins.
 BEGINNING: Final = b'{"gantt-tornado":'
-#: Ids above are no numbers of changes.
-_LARGEST_ID: Final = 1 << 62
+#: Ids from here on are none: those of what is added later come behind the largest, and pages count
+#: exactly up to twice as many.
+_NO_ID: Final = 1 << 52
 
 
 def _html(compile: Compile) -> Statement:
@@ -63,8 +65,27 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
 
 
+def bounded(file: BinaryIO, most: int) -> Iterator[bytes]:
+    """The lines of a file, none of which is read into memory beyond ``most`` bytes.
+
+    Raises:
+        BadRequest: one is longer.
+    """
+    for number in count(1):
+        line = file.readline(most + 1)
+        if not line:
+            return
+        if len(line) > most:
+            raise BadRequest(f"line {number}: it has more than {most} bytes: see max_body")
+        yield line
+
+
 def read(
-    database: Database, sent: Iterable[bytes], calendar: Calendar, name: str = ""
+    database: Database,
+    sent: Iterable[bytes],
+    calendar: Calendar,
+    name: str = "",
+    most: int = 0,
 ) -> ProjectInfo:
     """Add a project from its lines, inside a transaction, which has to be undone where this raises.
 
@@ -72,10 +93,12 @@ def read(
 
     Args:
         name: that it shall have; "" for the one in the file.
+        most: items that a plan may have, 0 for any number.
 
     Raises:
         BadRequest: a line is not what :func:`lines` writes; the text has its number.
         Conflict: there is a project of this name.
+        TooLarge: it has more items than a plan may.
     """
     numbered = enumerate(sent, 1)
     number, first = next(numbered, (1, b""))
@@ -97,6 +120,8 @@ def read(
         if id in known:
             raise BadRequest(f"line {number}: there is another item with the id {id}")
         known.add(id)
+        if most and len(known) > most:
+            raise TooLarge(f"line {number}: a plan may have {most} items: see max_items")
         if html == "clean":
             state = text.each(text.clean, state)
         last = max(last, id)
@@ -121,6 +146,8 @@ def _text(head: Mapping[str, Any], field: str) -> str:
     value = head.get(field)
     if not isinstance(value, str):
         raise BadRequest(f"line 1: {field} is no text")
+    if len(value) > LONGEST_TITLE:
+        raise BadRequest(f"line 1: {field} is no text of up to {LONGEST_TITLE} characters")
     return value
 
 
@@ -141,7 +168,7 @@ def _item(
     id, fields = sent.get("id"), sent.get("fields")
     if entity is None or not isinstance(fields, dict) or type(id) is not int:
         raise BadRequest(f"line {number}: entity, id and fields are needed")
-    if not 0 < id < _LARGEST_ID:
+    if not 0 < id < _NO_ID:
         raise BadRequest(f"line {number}: {id} is no id")
     if not fields.keys() >= set(entity.place):
         raise BadRequest(f"line {number}: {', '.join(entity.place)} are needed")

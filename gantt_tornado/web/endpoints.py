@@ -48,7 +48,7 @@ from gantt_tornado.model.change import ACTIONS, Author, BatchRow, WriteResult
 from gantt_tornado.model.entities import Entity, is_word
 from gantt_tornado.model.history import time_shown, undone
 from gantt_tornado.model.marks import FOREIGN, Position
-from gantt_tornado.model.project_info import DEFAULT, ProjectInfo
+from gantt_tornado.model.project_info import DEFAULT, LONGEST_TITLE, ProjectInfo
 from gantt_tornado.model.user import EVERY_PROJECT, Role, User
 from gantt_tornado.project import Project
 from gantt_tornado.web import logs, metrics, openapi, redaction, requests
@@ -63,9 +63,6 @@ VERSION: Final = "1"
 LONGEST_KEY: Final = 128
 #: Bytes written to a connection before other tasks on the loop get a turn.
 FLUSH_EVERY: Final = 1 << 20
-
-#: Characters of a project's title.
-LONGEST_TITLE: Final = 200
 
 #: Headers of a response.
 Headers = tuple[tuple[str, str], ...]

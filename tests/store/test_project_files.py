@@ -1,14 +1,17 @@
 """A project as lines of JSON."""
 
+import io
+
 import orjson
 import pytest
 
-from gantt_tornado.errors import BadRequest, Conflict
+from gantt_tornado.errors import BadRequest, Conflict, TooLarge
 from gantt_tornado.model.dates import Calendar
 from gantt_tornado.model.entities import TASK as PLAN_TASK
+from gantt_tornado.model.protocol import number
 from gantt_tornado.model.text import clean
 from gantt_tornado.store.checks import faults
-from gantt_tornado.store.project_files import lines, read
+from gantt_tornado.store.project_files import bounded, lines, read
 from gantt_tornado.store.projects import Projects
 from gantt_tornado.store.text_conversion import convert
 from tests.support import DATES, Driven
@@ -94,6 +97,13 @@ def test_text_to_the_letter_is_not(driven, add):
     assert next(copy.store.rows(PLAN_TASK)).state["text"] == EVIL
 
 
+def test_the_largest_id_can_be_written_and_something_added(driven, add):
+    largest = (1 << 52) - 1
+    copy = Driven(database=driven.database, project=add(HEAD, {**TASK, "id": largest}).id)
+    copy.update("task", largest, {"text": "Build"})
+    assert number(str(largest)) == largest and largest < copy.task() < 1 << 53
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         "second, text",
@@ -106,7 +116,7 @@ class TestRefusals:
             ({**TASK, "id": "3"}, "line 2: entity"),
             ({**TASK, "id": True}, "line 2: entity"),
             ({**TASK, "id": 0}, "line 2: 0 is no id"),
-            ({**TASK, "id": 1 << 62}, "is no id"),
+            ({**TASK, "id": 1 << 52}, "is no id"),
             ({**TASK, "fields": {"text": "Dig"}}, "line 2: parent, sortorder are needed"),
             ({**TASK, "fields": {**TASK["fields"], "constructor": 1}}, "line 2: no page could"),
             ({**TASK, "fields": {**TASK["fields"], "sortorder": {}}}, "line 2: "),
@@ -117,7 +127,13 @@ class TestRefusals:
             add(HEAD, second)
 
     @pytest.mark.parametrize(
-        "change", [{"gantt-tornado": 2}, {"project": 7}, {"timezone": "Europe/Berlin"}]
+        "change",
+        [
+            {"gantt-tornado": 2},
+            {"project": 7},
+            {"timezone": "Europe/Berlin"},
+            {"title": "x" * 201},
+        ],
     )
     def test_so_is_a_head_that_does_not_fit(self, add, change):
         with pytest.raises(BadRequest, match="line 1: "):
@@ -126,6 +142,23 @@ class TestRefusals:
     def test_an_empty_file_is_none(self, add):
         with pytest.raises(BadRequest, match="line 1: "):
             add()
+
+    def test_a_line_that_is_too_long_is_not_read(self):
+        file = io.BytesIO(b"1\n" + b"x" * 1000)
+        with pytest.raises(BadRequest, match="line 2: it has more than 10 bytes"):
+            list(bounded(file, 10))
+        assert file.tell() == 13
+
+    def test_any_other_is(self):
+        sent = b"123456789\n\n12"
+        assert b"".join(bounded(io.BytesIO(sent), 10)) == sent
+
+    def test_more_items_than_a_plan_may_have(self, driven):
+        two = {**TASK, "id": 4, "fields": {**TASK["fields"], "sortorder": "a1"}}
+        sent = [orjson.dumps(each) for each in (HEAD, TASK, two)]
+        read(driven.database, sent, driven.calendar, "two", 2)
+        with pytest.raises(TooLarge, match="line 3: a plan may have 1 items"):
+            read(driven.database, sent, driven.calendar, "one", 1)
 
     def test_two_items_of_one_id(self, add):
         with pytest.raises(BadRequest, match="line 3: there is another item"):
