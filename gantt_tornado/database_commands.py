@@ -153,12 +153,23 @@ def _mend(database: Database, store: Store, faults: list[checks.Fault]) -> list[
         for _ in range(ROUNDS):
             cures = [fault.cure for fault in faults if fault.cure is not None]
             for cure in cures:
-                cure(store)
+                _apply(database, store, cure)
             faults = checks.faults(store)
             if not cures:
                 break
         renew(database, store.project)
     return faults
+
+
+def _apply(database: Database, store: Store, cure: checks.Cure) -> None:
+    """Mend one fault, or nothing: what cannot be mended must not keep the rest from it."""
+    database.execute("SAVEPOINT cure")
+    try:
+        cure(store)
+    except (*UNREADABLE, GanttError):
+        # It is among what is left.
+        database.undo("cure")
+    database.execute("RELEASE cure")
 
 
 def _stats(config: Config, _flags: dict[str, Any]) -> int:

@@ -119,6 +119,15 @@ class TestCheck:
         *_, last = run("check", "--mend", status=1).splitlines()
         assert last == "gantt.db: 1 fault, nothing can be mended."
 
+    def test_what_cannot_be_mended_keeps_nothing_else_from_it(self, driven, run):
+        broken, other = driven.task(), driven.task()
+        driven.database.execute("UPDATE task SET id = 0 WHERE id = ?", (broken,))
+        driven.database.execute("UPDATE task SET parent = 77 WHERE id = ?", (other,))
+        driven.close()
+        *_, still, last = run("check", "--mend", status=1).splitlines()
+        assert "still: task 0: " in still and "mended" in last
+        assert "parent 77" not in run("check", status=1)
+
     def test_in_a_damaged_file_nothing_is_written(self, driven, run, monkeypatch):
         driven.task()
         driven.database.execute("UPDATE task SET parent = 77")

@@ -14,12 +14,15 @@ from typing import Any, Final
 from gantt_tornado.model import cycles, fractional_index
 from gantt_tornado.model.change import Author, Change
 from gantt_tornado.model.entities import LINK, TASK, Entity
+from gantt_tornado.store.database import ReadError
 from gantt_tornado.store.items import Damaged, Row, Store
 
 #: Who has changed what was mended.
 MENDER: Final = Author("gantt-tornado check", "")
 #: Lines of the journal that are read at once.
 AT_ONCE: Final = 500
+
+_BY_HAND: Final = "take a backup, or delete the row by hand"
 
 Cure = Callable[[Store], None]
 
@@ -44,6 +47,7 @@ def faults(store: Store) -> list[Fault]:
     if found:
         # What is missing would be told of all that points to it.
         return found
+    found += _bad_ids(rows)
     found += _unsound(store)
     found += _bad_places(rows)
     found += _bad_parents(rows)
@@ -58,12 +62,15 @@ def _rows(store: Store) -> tuple[Rows, list[Fault]]:
     found = []
     for entity in store.schema:
         own = rows[entity.name] = {}
+        last = 0
         try:
             for row in store.rows(entity):
-                own[row.id] = row
+                own[row.id], last = row, row.id
                 found += [Fault(text) for text in _wrong_columns(entity, row)]
         except ValueError as error:
-            found.append(Fault(f"{error}: take a backup, or delete the row by hand"))
+            found.append(Fault(f"{error}: {_BY_HAND}"))
+        except ReadError as error:
+            found.append(Fault(f"{entity.name} behind {last} is damaged: {error}: {_BY_HAND}"))
     return rows, found
 
 
@@ -72,6 +79,13 @@ def _wrong_columns(entity: Entity, row: Row) -> Iterator[str]:
         kind = str if name == "sortorder" else int
         if type(row.state[name]) is not kind:
             yield f"{entity.name} {row.id}: its {name} is {row.state[name]!r}"
+
+
+def _bad_ids(rows: Rows) -> Iterator[Fault]:
+    for name, own in rows.items():
+        for id in own:
+            if id < 1:
+                yield Fault(f"{name} {id}: that is no id: {_BY_HAND}")
 
 
 def _unsound(store: Store) -> Iterator[Fault]:

@@ -709,7 +709,12 @@ class Store:
 
     def put_last(self, id: int, parent: int, author: Author) -> None:
         """Have a task stand last below another, or at the top."""
-        place = {"parent": parent, "sortorder": self._end_of(TASK, parent)}
+        order = self._orders[TASK.name]
+        last = self._one(order.last, parent=parent)[0]
+        while last is not None and not fractional_index.is_key(last):
+            above = self._one(order.above, parent=parent, but=0, key=last, most=1)
+            last = above and above[0]
+        place = {"parent": parent, "sortorder": fractional_index.between(last, None)}
         self.put_right(TASK, id, place, author)
 
     def take_out(self, entity: Entity, id: int, author: Author) -> None:

@@ -50,6 +50,30 @@ def write(driven):
     return write
 
 
+class TestWhatNoKeyIs:
+    def test_a_sort_key_that_is_the_last_of_all(self, driven, write, texts, mend):
+        one, two, three = driven.task(), driven.task(), driven.task()
+        write(Task, two, sortorder="zzz!")
+        write(Task, three, sortorder="zz~")
+        assert len(texts()) == 2 and mend() == []
+        rows = sorted(driven.store.rows(TASK), key=lambda row: row.state["sortorder"])
+        assert rows[0].id == one
+
+    @pytest.mark.parametrize("id", [0, -1])
+    def test_an_id(self, driven, texts, id):
+        driven.task()
+        driven.database.execute("UPDATE task SET id = ?", (id,))
+        assert texts()[0] == (f"task {id}: that is no id: take a backup, or delete the row by hand")
+
+    @pytest.mark.parametrize("column", ["fields", "sortorder"])
+    def test_a_text(self, driven, texts, column):
+        driven.task()
+        driven.task()
+        driven.database.execute(f"UPDATE task SET {column} = CAST(x'ff' AS TEXT) WHERE id = 2")
+        (said,) = texts()
+        assert said.startswith("task behind 1 is damaged: Could not decode to UTF-8")
+
+
 class TestMarkup:
     EVIL = "Dig <b>here</b><img src=x onerror=alert(1)>"
 
