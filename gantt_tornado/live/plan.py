@@ -726,7 +726,10 @@ class Plan:
         """An item as pages are sent it: with null for refused fields that it lacks."""
         item = self._sequences[entity.name].get(id)
         if item and refused:
-            item = encode_json(dict.fromkeys(sorted(refused)) | orjson.loads(item))
+            lacks = refused - orjson.loads(item).keys()
+            if lacks:
+                # It may be of some megabytes, and is not written anew for a few names.
+                item = encode_json(dict.fromkeys(sorted(lacks)))[:-1] + b"," + item[1:]
         return item
 
     def _touched_after(self, seq: int) -> dict[int, Touched]:
