@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -89,6 +90,8 @@ class Delivery:
         # Projects that may have something to be sent, in turn.
         self._waiting = dict.fromkeys(progress)
         self._news = asyncio.Event()
+        # A project is deleted: what waits to be sent again may be of it.
+        self._removal = asyncio.Event()
         # Of the message that is not taken: how often, why, and since when there has been one.
         self._failures = 0
         self._failure = ""
@@ -115,6 +118,7 @@ class Delivery:
         self._progress.pop(project, None)
         self._waiting.pop(project, None)
         self._noted.pop(project, None)
+        self._removal.set()
 
     def lag(self) -> dict[str, Any]:
         """What is still to be sent: ``changes``, ``seconds`` since the oldest of them could not
@@ -161,26 +165,33 @@ class Delivery:
         progress = self._progress.get(project)
         if progress is None:
             return
+
+        def is_there() -> bool:
+            # One that was deleted and taken back has begun anew.
+            return self._progress.get(project) is progress
+
         missed = await self._read(project, progress.seq)
-        if missed.horizon > progress.seq:
+        if missed.horizon > progress.seq and is_there():
             now = time.time_ns() // 1_000_000
-            await self._deliver(gap_message(progress.name, progress.seq, missed.horizon, now))
+            gap = gap_message(progress.name, progress.seq, missed.horizon, now)
+            await self._deliver(gap, is_there)
             progress.seq = missed.horizon
         for change in missed.changes:
-            if project not in self._progress:
+            if not is_there():
                 return
             if self._hook.tells(change.entity.name):
-                await self._deliver(change_message(progress.name, change, self._calendar))
+                message = change_message(progress.name, change, self._calendar)
+                await self._deliver(message, is_there)
             progress.seq = change.seq
             if time.monotonic() > self._noted_at + NOTE_EVERY:
                 await self.note()
         # Lines that cannot be read are passed over.
         progress.seq = max(progress.seq, missed.last)
-        if missed.changes and project in self._progress:
+        if missed.changes and is_there():
             self._waiting[project] = None
 
-    async def _deliver(self, message: Message) -> None:
-        """Send a message until it is taken."""
+    async def _deliver(self, message: Message, is_there: Callable[[], bool]) -> None:
+        """Send a message until it is taken, or its project is not there any more."""
         delay = FIRST_DELAY
         while True:
             headers = message.headers(self._hook.secret_bytes, int(time.time()))
@@ -191,8 +202,19 @@ class Delivery:
             self._not_taken(outcome.failure)
             # What has been taken before is not to be sent again after a crash.
             await self.note()
-            await asyncio.sleep(max(delay, outcome.wait) * random.uniform(1, 1.25))
+            await self._wait(max(delay, outcome.wait) * random.uniform(1, 1.25), is_there)
+            if not is_there():
+                self._failures, self._failure, self._since = 0, "", None
+                return
             delay = min(2 * delay, LONGEST_DELAY)
+
+    async def _wait(self, seconds: float, is_there: Callable[[], bool]) -> None:
+        """Wait so long, or until a project is not there any more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while is_there():
+                    self._removal.clear()
+                    await self._removal.wait()
 
     def _taken(self) -> None:
         if self._failures:

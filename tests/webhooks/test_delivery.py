@@ -264,7 +264,45 @@ class TestProjects:
         world.turn(0.5)
         delivery.removed(1)
         world.turn(100)
+        assert world.seqs == [1]
+
+    def test_one_that_is_deleted_holds_up_no_other(self, world: World) -> None:
+        world.journals = {1: [], 2: []}
+        world.outcomes = [FAILED] * 7
+        delivery = world.hook()
+        world.commit(1, 2)
+        world.turn(80)
+        world.commit(1, project=2)
+        assert (set(world.seqs), delivery.lag()["failures"]) == ({1}, 7)
+        delivery.removed(1)
+        # At once, not when it would have been sent again.
+        world.turn()
+        assert [told["data"]["project"] for _, _, told in world.sent[7:]] == ["p2"]
+        lag = delivery.lag()
+        assert (lag["changes"], lag["failures"], lag["seconds"], lag["error"]) == (0, 0, 0, "")
+
+    def test_while_another_is_deleted_it_waits_as_long_as_before(self, world: World) -> None:
+        world.journals = {1: [], 2: []}
+        world.outcomes = [Outcome("HTTP 503", 100)]
+        delivery = world.hook()
+        world.commit(1)
+        world.turn(50)
+        delivery.removed(2)
+        world.turn(49)
+        assert world.seqs == [1]
+        world.turn(30)
         assert world.seqs == [1, 1]
+
+    def test_one_that_is_taken_back_meanwhile_goes_on_where_it_was(self, world: World) -> None:
+        world.outcomes = [Outcome(), Outcome("HTTP 503", 50)]
+        delivery = world.hook()
+        world.commit(1, 2, 3)
+        world.turn(10)
+        assert world.notes[-1] == {1: 1}
+        delivery.removed(1)
+        delivery.added(1, "p1", 1, 3)
+        world.turn(100)
+        assert world.seqs == [1, 2, 2, 3]
 
 
 class TestLag:
