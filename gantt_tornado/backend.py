@@ -27,7 +27,7 @@ from gantt_tornado.errors import (
 from gantt_tornado.limits import Limits
 from gantt_tornado.live.plan import Plan
 from gantt_tornado.live.presence import Presence
-from gantt_tornado.live.sessions import Session, Sessions
+from gantt_tornado.live.sessions import Session, Sessions, Stream
 from gantt_tornado.live.touches import TOGETHER
 from gantt_tornado.model import protocol
 from gantt_tornado.model.entities import (
@@ -119,9 +119,9 @@ class Backend:
         self._reading: asyncio.Future[dict[str, User] | None] | None = None
         #: Sockets pass it a few at a time.
         self.connection_slots = asyncio.Semaphore(AT_ONCE)
-        #: Pages of the history that are made at once; each may hold some megabytes.
         #: Responses that follow the changes of a project.
-        self.streams: set[object] = set()
+        self.streams: set[Stream] = set()
+        #: Pages of the history that are made at once; each may hold some megabytes.
         self._history_readers = asyncio.Semaphore(AT_ONCE)
         self._database = Database(self.config.database)
         self._writer = Writer(self._database, self.counts)

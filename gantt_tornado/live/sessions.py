@@ -27,6 +27,15 @@ class Session(Protocol):
     def close(self, code: int | None = None, reason: str | None = None) -> None: ...
 
 
+class Stream(Session, Protocol):
+    """A response that follows the changes of a project."""
+
+    @property
+    def counted(self) -> tuple[bool, str]:
+        """As whom it is counted: whether somebody signed in has it, and the person's name or
+        the address."""
+
+
 class Calls:
     """Remote calls by POST that are carried out: those that have begun end, and no other begins."""
 

@@ -18,8 +18,11 @@ from gantt_tornado.project import Project
 
 log = logging.getLogger(__name__)
 
-#: Those that may be open at a time.
+#: Those that may be open at a time: all, those of people who are not signed in, and those of one
+#: person, or of one address of somebody who is not.
 MOST: Final = 100
+MOST_ANONYMOUS: Final = 50
+MOST_EACH: Final = 20
 #: Seconds after which one should try again.
 RETRY_AFTER: Final = 10
 
@@ -30,6 +33,7 @@ class ChangeStream:
     Args:
         seq: the change after which it begins.
         goes_on: whether it waits for changes to come.
+        address: where the request comes from.
 
     Raises:
         Forbidden: the user would not be let in any more.
@@ -37,9 +41,17 @@ class ChangeStream:
     """
 
     def __init__(
-        self, backend: Backend, project: Project, user: User | None, seq: int, goes_on: bool
+        self,
+        backend: Backend,
+        project: Project,
+        user: User | None,
+        seq: int,
+        goes_on: bool,
+        address: str = "",
     ) -> None:
-        if len(backend.streams) >= MOST:
+        name = user.name if user is not None else ""
+        self.counted = (bool(name), name or address)
+        if not self._has_room([each.counted for each in backend.streams]):
             raise Unavailable("Too many follow the changes.", retry_after=RETRY_AFTER)
         #: Whose token it ends with.
         self.user = user
@@ -51,6 +63,13 @@ class ChangeStream:
         backend.open_session(self)
         self._follower = project.tail.follow(project.plan.seq)
         backend.streams.add(self)
+
+    def _has_room(self, others: list[tuple[bool, str]]) -> bool:
+        is_signed_in, _ = self.counted
+        anonymous = [each for each in others if not each[0]]
+        if not is_signed_in and len(anonymous) >= MOST_ANONYMOUS:
+            return False
+        return len(others) < MOST and others.count(self.counted) < MOST_EACH
 
     @property
     def project_name(self) -> str:

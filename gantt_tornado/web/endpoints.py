@@ -524,7 +524,8 @@ async def changes(request: Request) -> Response:
     if seq == FOREIGN:
         raise Stale("The journal does not reach back to this position: load the plan again.")
     goes_on = request.argument("live") != "0"
-    stream = ChangeStream(request.backend, project, request.user, seq, goes_on)
+    backend, user = request.backend, request.user
+    stream = ChangeStream(backend, project, user, seq, goes_on, request.address)
     return Response(headers=_LINES_HEADERS, stream=stream)
 
 

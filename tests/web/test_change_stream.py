@@ -235,6 +235,26 @@ class TestEnding:
             await asyncio.sleep(0)
         assert (await gantt.get(f"{prefix}/data/changes?live=0")).status == 200
 
+    async def test_nobody_takes_all_of_them(
+        self, gantt, viewer, prefix, follow, monkeypatch, logged_errors
+    ):
+        monkeypatch.setattr(change_stream, "MOST_EACH", 2)
+        for token in ("", NOBODY):
+            for _ in range(2):
+                await follow(token=token)
+        for full in (gantt, gantt.anonymous()):
+            assert (await full.get(f"{prefix}/data/changes?live=0")).status == 503
+        assert (await viewer.get(f"{prefix}/data/changes?live=0")).status == 200
+
+    async def test_some_are_kept_for_people_who_are_signed_in(
+        self, gantt, prefix, follow, monkeypatch, logged_errors
+    ):
+        monkeypatch.setattr(change_stream, "MOST_ANONYMOUS", 1)
+        await follow(token=NOBODY)
+        path = f"{prefix}/data/changes?live=0"
+        assert (await gantt.anonymous().get(path)).status == 503
+        assert (await gantt.get(path)).status == 200
+
     async def test_who_reads_too_slowly_is_cut(self, backend, follow):
         object.__setattr__(backend.config, "body_timeout", 0.05)
         lines = await follow()
