@@ -31,7 +31,16 @@ LARGEST_HEADERS: Final = 16 << 10
 #: Seconds to wait that an answer may ask for.
 LONGEST_WAIT: Final = 3600.0
 #: Behind it stands an IPv4 address, which a gateway leads to (RFC 6052).
-_NAT64: Final = "64:ff9b::/96"
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+#: All of IPv6 that is given to the internet (RFC 4291). Python takes for global what is not listed
+#: as something else, old networks of a site's own and what nobody has been given among it.
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+#: Given to the internet by its number, and yet not of it: examples (RFC 9637), and relays that lead
+#: into the next network with 6to4 (RFC 7526).
+_EXAMPLES: Final = ipaddress.IPv6Network("3fff::/20")
+_RELAYS: Final = ipaddress.IPv4Network("192.88.99.0/24")
+#: In the middle of an address before an IPv4 one, which a router leads to (RFC 5214).
+_ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
 
 
 class AddressRefused(OSError):
@@ -189,13 +198,21 @@ def is_public(address: str) -> bool:
     """Whether an address is one of the internet, in each way in which IPv6 can spell an IPv4
     one."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
-        if ip in ipaddress.IPv6Network(_NAT64):
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner and not is_public(str(inner)):
-            return False
-    return ip.is_global and not ip.is_multicast
+    if isinstance(ip, ipaddress.IPv4Address):
+        return _is_public_ipv4(ip)
+    last = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+    if ip.ipv4_mapped or ip in _NAT64:
+        return _is_public_ipv4(last)
+    if ip not in _UNICAST or ip in _EXAMPLES or not ip.is_global:
+        return False
+    inner = ip.sixtofour or (ip.teredo and ip.teredo[1])
+    if (int(ip) >> 32) & 0xFFFF_FFFF in _ISATAP:
+        inner = last
+    return not inner or _is_public_ipv4(inner)
+
+
+def _is_public_ipv4(ip: ipaddress.IPv4Address) -> bool:
+    return ip.is_global and not ip.is_multicast and ip not in _RELAYS
 
 
 def _said(error: BaseException) -> str:
