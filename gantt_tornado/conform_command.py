@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from typing import Any
+import signal
+import sys
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
 
 from gantt_tornado.conform.run import FAILS, Verdict, conform, summary
 from gantt_tornado.errors import StartError
+
+T = TypeVar("T")
+
+#: The statuses after Ctrl-C and SIGTERM, as the shell has them.
+INTERRUPTED: Final = 128 + signal.SIGINT
+TERMINATED: Final = 128 + signal.SIGTERM
 
 
 def add(commands: Any) -> None:
@@ -42,6 +51,21 @@ def _run(flags: dict[str, Any]) -> int:
         print(verdict, flush=True)
 
     work = conform(url, flags["token"], write_here=flags["write_here"], told=told)
-    verdicts = asyncio.run(work)
+    try:
+        verdicts = asyncio.run(_terminable(work))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except asyncio.CancelledError:
+        print("terminated", file=sys.stderr)
+        return TERMINATED
     print(summary(verdicts))
     return int(any(verdict.outcome == FAILS for verdict in verdicts))
+
+
+async def _terminable(work: Awaitable[T]) -> T:
+    """Have SIGTERM cancel it, as Ctrl-C does: what was made is deleted then too."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -65,3 +68,26 @@ def test_what_is_missing_is_one_line(
 ) -> None:
     assert cli.main(arguments) == cli.CANNOT_START
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("signalled, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_one_that_is_ended_cleans_up_and_is_one_line(
+    signalled: int,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cleaned: list[int] = []
+
+    async def conform(*_: Any, **__: Any) -> list[Verdict]:
+        try:
+            os.kill(os.getpid(), signalled)
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append(signalled)
+        return []
+
+    monkeypatch.setattr(conform_command, "conform", conform)
+    assert run() == status
+    assert cleaned == [signalled] and capsys.readouterr().err.count("\n") == 1

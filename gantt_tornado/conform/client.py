@@ -24,6 +24,8 @@ from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, w
 PATIENCE: Final = 3.0
 #: The part of it in which nothing must come where nothing should.
 QUIET: Final = 0.1
+#: Bytes of frames that a socket takes: what they are read into is kept.
+MOST_READ: Final = 8 << 20
 #: What a task is made of that names nothing else.
 TASK: Final[Mapping[str, Any]] = {
     **{"text": "conform", "start_date": "2030-01-07 00:00", "duration": 2},
@@ -73,9 +75,16 @@ class Answer:
 
 
 def shown(value: Any) -> str:
-    """A value in one short line."""
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    """A value in one short line, without what would move or color a terminal."""
+    # Of many characters only the first are looked at.
+    text = value[:1000].decode(errors="replace") if isinstance(value, bytes) else str(value)[:1000]
+    text = printable(text)
     return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def printable(text: str) -> str:
+    """A text whose other characters are replaced."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 class Client:
@@ -224,10 +233,14 @@ class Socket:
     results: list[dict[str, Any]] = field(default_factory=list)
     starts: list[dict[str, Any]] = field(default_factory=list)
     is_closed: bool = False
+    #: Why nothing more is read from it.
+    fault: str = ""
 
     def __post_init__(self) -> None:
         self._news = asyncio.Event()
-        self._pongs: list[bytes] = []
+        # What was sent and has not come back.
+        self._pings: set[bytes] = set()
+        self._bytes_read = 0
         self.connection.on_pong = self._on_pong  # type: ignore[method-assign]
         self._task = asyncio.create_task(self._read())
 
@@ -239,7 +252,11 @@ class Socket:
                 self.is_closed = True
                 self._news.set()
                 return
-            frame = orjson.loads(text)
+            frame = self._frame(text)
+            if frame is None:
+                self.connection.close()
+                self._news.set()
+                return
             body = frame.get("body")
             if frame.get("action") == "start":
                 self.starts.append(frame)
@@ -248,6 +265,21 @@ class Socket:
             elif frame.get("action") == "result" and isinstance(body, list):
                 self.results += body
             self._news.set()
+
+    def _frame(self, text: str | bytes) -> dict[str, Any] | None:
+        """A frame, None for one after which no other is read."""
+        self._bytes_read += len(text)
+        if self._bytes_read > MOST_READ:
+            self.fault = f"more than {MOST_READ >> 20} MB came on a socket"
+            return None
+        try:
+            frame = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            frame = None
+        if isinstance(frame, dict):
+            return frame
+        self.fault = f"a frame is no object: {shown(text)}"
+        return None
 
     async def send(self, frame: Any) -> None:
         """Send a frame: text and bytes as they are, anything else as JSON."""
@@ -267,6 +299,8 @@ class Socket:
         while not is_so():
             # What came before it was closed has been read by then.
             left = end - time.monotonic()
+            if self.fault:
+                raise Fails(f"{what} should come: {self.fault}")
             if left <= 0 or self.is_closed:
                 how = f"the socket is closed with {self.code}" if self.is_closed else "it does not"
                 raise Fails(f"{what} should come, and {how}")
@@ -298,12 +332,13 @@ class Socket:
     async def settle(self) -> None:
         """Wait until what was sent has been read: a ping is answered in its turn."""
         pong = secrets.token_bytes(8)
+        self._pings.add(pong)
         with contextlib.suppress(WebSocketClosedError, StreamClosedError):
             self.connection.ping(pong)
-        await self.until("a pong", lambda: pong in self._pongs or self.is_closed)
+        await self.until("a pong", lambda: pong not in self._pings or self.is_closed)
 
     def _on_pong(self, data: bytes) -> None:
-        self._pongs.append(data)
+        self._pings.discard(data)
         self._news.set()
 
     async def closed(self) -> int | None:
@@ -314,6 +349,8 @@ class Socket:
         """
         end = time.monotonic() + self.patience
         while not self.is_closed:
+            if self.fault:
+                raise Fails(f"the socket should be closed: {self.fault}")
             if time.monotonic() > end:
                 raise Fails("the socket should be closed, and stays open")
             await asyncio.sleep(0.01)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from gantt_tornado.conform.client import PATIENCE, Client, Fails, NotOffered, shown
+from gantt_tornado.conform.client import (
+    PATIENCE,
+    Answer,
+    Client,
+    Fails,
+    NotOffered,
+    printable,
+    shown,
+)
 from gantt_tornado.conform.rules import RULES, Rule
 from gantt_tornado.errors import StartError
 
@@ -29,7 +39,7 @@ class Verdict:
 
     def __str__(self) -> str:
         told = f"{self.outcome:<12} {self.rule.section}: {self.rule.text}"
-        return f"{told}\n{'':<13}{self.why}" if self.why else told
+        return f"{told}\n{'':<13}{printable(self.why)}" if self.why else told
 
 
 async def conform(
@@ -77,12 +87,22 @@ async def _reach(root: Client) -> None:
     try:
         await root.request("GET", "/api/v1")
     except (Fails, ValueError) as error:
-        raise StartError(f"there is no backend at {root.url}: {error}") from None
+        said = printable(str(error))
+        raise StartError(f"there is no backend at {root.url}: {said}") from None
 
 
 async def _make_project(root: Client) -> str:
     name = f"conform-{secrets.token_hex(6)}"
-    answer = await root.request("POST", "/projects", {"name": name, "title": "Conformance"})
+    try:
+        answer = await root.request("POST", "/projects", {"name": name, "title": "Conformance"})
+    except BaseException as error:
+        # It may be there all the same.
+        with suppress(Fails):
+            await root.request("DELETE", f"/projects/{name}?name={name}")
+        if not isinstance(error, Fails):
+            raise
+        said = printable(str(error))
+        raise StartError(f"no project can be made at {root.url}: {said}") from None
     if answer.status != 201:
         raise StartError(
             f"no project can be made at {root.url} (status {answer.status}): take an admin's "
@@ -110,10 +130,26 @@ async def _try(rule: Rule, client: Client, told: Callable[[Verdict], None]) -> V
 
 
 async def _clean_up(root: Client, client: Client, name: str) -> None:
+    """Delete what was made. What becomes of that is no rule's verdict."""
     if name:
-        await root.request("DELETE", f"/projects/{name}?name={name}")
         await client.close()
+        await _delete(lambda: root.request("DELETE", f"/projects/{name}?name={name}"), name)
         return
     for entity, id in reversed(client.added):
-        if id is not None:
-            await client.delete(id, entity)
+        if id is not None and not await _delete(partial(client.delete, id, entity), entity, id):
+            # Where one has no answer, the others would each wait as long.
+            return
+
+
+async def _delete(delete: Callable[[], Awaitable[Answer]], *what: object) -> bool:
+    """Returns whether there is an answer."""
+    left = shown(" ".join(map(str, what)))
+    try:
+        answer = await delete()
+    except Fails as error:
+        log.warning("%s is left behind: %s", left, printable(str(error)))
+        return False
+    # What is gone already needs no more.
+    if answer.status not in (200, 404):
+        log.warning("%s is left behind: the delete is answered %d", left, answer.status)
+    return True

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import orjson
 import pytest
+from tornado import websocket
 
+from gantt_tornado.conform import client as client_module
 from gantt_tornado.conform.client import Answer, Client, Fails, id_of, shown, type_of
 from tests.conftest import EDITOR
 
@@ -20,6 +23,10 @@ def client(io_loop, gantt):
 
 def test_what_is_long_is_cut() -> None:
     assert shown(b"\xffab") == "\ufffdab" and len(shown("x" * 999)) == 201
+
+
+def test_what_would_act_on_a_terminal_is_replaced() -> None:
+    assert shown(b"\x1b[2J\r\na\x9b\xe2\x80\xae") == "\ufffd[2J\ufffd\ufffda\ufffd\ufffd"
 
 
 def test_an_event_is_read_under_whichever_key() -> None:
@@ -69,3 +76,40 @@ async def test_a_closed_socket_says_with_what(client):
 async def test_a_socket_that_stays_open_fails(client):
     with pytest.raises(Fails, match="stays open"):
         await (await client.socket()).closed()
+
+
+class TestOddFrames:
+    """From a server that breaks the rules of the wire."""
+
+    @pytest.fixture
+    def speak(self, io_loop, app, gantt):
+        """Opens a socket to a server that says what it is told to."""
+        clients = []
+
+        async def speak(*frames):
+            class Speaker(websocket.WebSocketHandler):
+                def open(self):
+                    for frame in ('{"action":"start"}', *frames):
+                        self.write_message(frame, binary=isinstance(frame, bytes))
+
+            app.add_handlers(".*", [("/odd/api/v1", Speaker)])
+            clients.append(Client(gantt.url + "/odd", "x", patience=3))
+            return await clients[-1].socket()
+
+        yield speak
+        for client in clients:
+            io_loop.run_sync(client.close)
+
+    @pytest.mark.parametrize("frame", ["[1]", "1", "{", b"\xff"])
+    async def test_one_that_is_no_object_fails_at_once(self, speak, frame):
+        socket = await speak(frame)
+        with pytest.raises(Fails, match="a frame is no object"):
+            await socket.event("add-task")
+
+    async def test_a_flood_is_not_kept(self, speak, monkeypatch):
+        monkeypatch.setattr(client_module, "MOST_READ", 1 << 20)
+        flood = orjson.dumps({"action": "event", "body": {"value": "x" * 100_000}}).decode()
+        socket = await speak(*[flood] * 30)
+        with pytest.raises(Fails, match="more than 1 MB came"):
+            await socket.event("add-task")
+        assert len(socket.events) <= 10

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
 import socket
 from pathlib import Path
 
 import pytest
+from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
@@ -114,6 +116,61 @@ async def test_one_rule_that_breaks_harms_no_other(gantt):
 async def test_who_may_make_no_project_is_told_what_to_do(gantt):
     with pytest.raises(StartError, match=r"403.*--write-here"):
         await conform(gantt.url, EDITOR)
+
+
+class TestWithoutAnswers:
+    """A server that takes a request and never answers it."""
+
+    @pytest.fixture
+    def hang(self, app):
+        asked: list[str] = []
+
+        def hang(*methods: str) -> list[str]:
+            class Silent(web.RequestHandler):
+                SUPPORTED_METHODS = ("GET", "POST", "DELETE")
+
+                async def answer(self, *_path: str) -> None:
+                    asked.append(self.request.method)
+                    if self.request.method in methods:
+                        await asyncio.Event().wait()
+                    self.set_status(201 if self.request.method == "POST" else 200)
+
+                get = post = delete = answer
+
+            app.add_handlers(".*", [("/silent/.*", Silent)])
+            return asked
+
+        return hang
+
+    async def test_a_project_that_cannot_be_made_is_one_line(self, gantt, hang):
+        asked = hang("POST", "DELETE")
+        with pytest.raises(StartError, match=r"no project can be made.*POST"):
+            await conform(f"{gantt.url}/silent", ADMIN, patience=0.06)
+        # It may have been made all the same.
+        assert asked == ["GET", "POST", "DELETE"]
+
+    async def test_a_project_that_cannot_be_deleted_is_said_and_no_more(self, gantt, hang, caplog):
+        hang("DELETE")
+        rules = [Rule("x", is_not_there)]
+        (verdict,) = await conform(f"{gantt.url}/silent", ADMIN, patience=0.06, rules=rules)
+        assert verdict.outcome == NOT_OFFERED
+        assert re.search("conform-[0-9a-f]+ is left behind: DELETE", caplog.text)
+
+
+async def test_who_is_interrupted_leaves_no_project(backend, gantt):
+    begun = asyncio.Event()
+
+    async def waits(client: Client) -> None:
+        """waits"""
+        begun.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(conform(gantt.url, ADMIN, rules=[Rule("x", waits)]))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [each.name for each in await backend.projects()] == ["default"]
 
 
 async def test_where_nobody_listens_it_says_so():
