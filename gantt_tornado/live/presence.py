@@ -146,6 +146,9 @@ class Presence:
 
     def _tell(self) -> None:
         self._timer = None
+        if not self._tabs:
+            # Collected for a moment, it would reach who comes then: "nobody is here".
+            return
         strangers = frozenset(each for each in self._tabs if not _name_of(each.user))
         known = next((each.user for each in self._tabs if each not in strangers), None)
         but = Audience(listeners=strangers) if strangers else None

@@ -234,3 +234,14 @@ def turn(loop: Loop, seconds: float) -> None:
     asyncio._set_running_loop(None)
     loop.run_until_complete(asyncio.sleep(seconds))
     asyncio._set_running_loop(loop)
+
+
+def test_who_comes_after_the_last_has_left_is_not_told_of_nobody(loop: Loop) -> None:
+    async def run() -> list[Event]:
+        room = Room()
+        (tab,) = room.enter(ANN)
+        room.presence.left(tab)
+        await asyncio.sleep(2 * EVERY)
+        return room.events
+
+    assert loop.run_until_complete(run()) == []
