@@ -183,9 +183,11 @@ class Backend:
         try:
             # It stays in memory.
             await self.default.__aenter__()
-        except (*UNREADABLE, Unavailable) as error:
+        except (*UNREADABLE, NotFound, Unavailable) as error:
             await self._close()
             said = error.detail if isinstance(error, Unavailable) else error
+            if isinstance(error, NotFound):
+                said = f"it has no project {DEFAULT!r}"
             raise StartError(f"cannot read the database: {said}") from error
         await self._read_tokens()
         if self.config.webhooks:

@@ -123,8 +123,9 @@ def _restore(config: Config, flags: dict[str, Any]) -> int:
 def _check(config: Config, flags: dict[str, Any]) -> int:
     with (_alone if flags["mend"] else _joined)(config) as database:
         found = database.faults()
-        _show("the file", found)
-        count = len(found)
+        around = [] if found else checks.around(database)
+        _show("the file", [*found, *around])
+        count = len(found) + len(around)
         # In a file that is damaged nothing is to be written.
         may_mend = flags["mend"] and not found
         mended = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 import threading
 import time
 
@@ -176,6 +177,16 @@ class TestRestart:
 
     async def test_a_file_that_is_served_is_refused(self, backend, gantt_config):
         with pytest.raises(StartError, match="another server"):
+            await Backend(gantt_config).start()
+
+    async def test_a_file_without_its_first_project_is_refused_in_one_line(
+        self, backend, gantt_config
+    ):
+        await backend.close()
+        path = gantt_config.database.removeprefix("sqlite:///")
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("DELETE FROM project")
+        with pytest.raises(StartError, match="it has no project 'default'"):
             await Backend(gantt_config).start()
 
     async def test_closing_what_could_not_begin_is_no_error(self, backend, gantt_config):

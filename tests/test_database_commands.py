@@ -119,6 +119,27 @@ class TestCheck:
         *_, last = run("check", "--mend", status=1).splitlines()
         assert last == "gantt.db: 1 fault, nothing can be mended."
 
+    @pytest.mark.parametrize(
+        "sql, text",
+        [
+            ("DELETE FROM project", "there is no project 'default'"),
+            ("UPDATE project SET name = 'other'", "there is no project 'default'"),
+            ("UPDATE project SET name = '../x'", "a project has the name '../x'"),
+            ("DELETE FROM setting", "the setting html is missing"),
+            ("UPDATE setting SET value = ''", "the setting html is missing"),
+            ("UPDATE task SET project = 7", "1 rows of task belong to project 7, which is not"),
+            ("UPDATE change SET project = 7", "1 rows of change belong to project 7"),
+            ("DROP INDEX task_place", "the index task_place is missing"),
+            ("UPDATE project SET horizon = 50", "changes up to 50 are forgotten, and the last one"),
+        ],
+    )
+    def test_what_is_wrong_around_the_plans_is_told(self, driven, run, sql, text):
+        driven.task()
+        driven.database.execute(sql)
+        driven.close()
+        assert text in run("check", status=1)
+        assert text in run("check", "--mend", status=1)
+
     def test_what_cannot_be_mended_keeps_nothing_else_from_it(self, driven, run):
         broken, other = driven.task(), driven.task()
         driven.database.execute("UPDATE task SET id = 0 WHERE id = ?", (broken,))

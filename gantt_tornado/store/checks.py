@@ -11,11 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from peewee import SQL, fn
+
 from gantt_tornado.model import cycles, fractional_index
 from gantt_tornado.model.change import Author, Change
-from gantt_tornado.model.entities import LINK, TASK, Entity
-from gantt_tornado.store.database import ReadError
+from gantt_tornado.model.entities import DEFAULT_PROJECT, LINK, TASK, Entity
+from gantt_tornado.model.project_info import DEFAULT, NAME
+from gantt_tornado.store.database import Compile, Database, ReadError, Statement
 from gantt_tornado.store.items import Damaged, Row, Store
+from gantt_tornado.store.tables import ITEMS, JournalLine, Project, Setting
+from gantt_tornado.store.text_conversion import WAYS
 
 #: Who has changed what was mended.
 MENDER: Final = Author("gantt-tornado check", "")
@@ -48,6 +53,7 @@ def faults(store: Store) -> list[Fault]:
         # What is missing would be told of all that points to it.
         return found
     found += _bad_ids(rows)
+    found += _bad_horizon(store)
     found += _unsound(store)
     found += _bad_places(rows)
     found += _bad_parents(rows)
@@ -55,6 +61,47 @@ def faults(store: Store) -> list[Fault]:
     found += _bad_links(rows)
     # What was found before is mended first, and then the journal is read anew.
     return found or [*_disagreements(store, rows)]
+
+
+def _statements(compile: Compile) -> tuple[Statement, Statement, list[tuple[str, Statement]]]:
+    """Reads the settings, the projects, and of each table what belongs to no project."""
+    known = Project.select(Project.id)
+    models: tuple[Any, ...] = (*ITEMS, JournalLine)
+    stray = []
+    for model in models:
+        lost = model.select(model.project, fn.COUNT(SQL("*"))).group_by(model.project)
+        sql = compile(lost.where(model.project.not_in(known)))
+        stray.append((str(model._meta.table_name), sql))
+    settings = compile(Setting.select(Setting.value).where(Setting.name == "html"))
+    return settings, compile(Project.select(Project.id, Project.name)), stray
+
+
+def around(database: Database) -> list[str]:
+    """What is wrong in a database beside its plans. Nothing helps but a backup, or a hand."""
+    settings, projects, stray = database.prepared(_statements)
+    named = dict(database.execute(projects).fetchall())
+    found = []
+    if named.get(DEFAULT_PROJECT) != DEFAULT:
+        found.append(f"there is no project {DEFAULT!r}, and no server starts without it")
+    if database.execute(settings).fetchone() not in ((way,) for way in WAYS):
+        found.append("the setting html is missing, which says how text is kept")
+    for name in named.values():
+        if not NAME.fullmatch(str(name)):
+            found.append(f"a project has the name {name!r}, which no address can have")
+    for table, sql in stray:
+        for project, count in database.execute(sql).fetchall():
+            found.append(f"{count} rows of {table} belong to project {project}, which is not there")
+    return found + [f"the index {name} is missing" for name in sorted(_missing(database))]
+
+
+def _missing(database: Database) -> set[str]:
+    """The indexes that a new database has, and this one has not."""
+    new = Database("sqlite:///:memory:")
+    new.open()
+    try:
+        return new.indexes() - database.indexes()
+    finally:
+        new.close()
 
 
 def _rows(store: Store) -> tuple[Rows, list[Fault]]:
@@ -86,6 +133,12 @@ def _bad_ids(rows: Rows) -> Iterator[Fault]:
         for id in own:
             if id < 1:
                 yield Fault(f"{name} {id}: that is no id: {_BY_HAND}")
+
+
+def _bad_horizon(store: Store) -> Iterator[Fault]:
+    horizon, last = store.journal.horizon(), store.journal.seq()
+    if horizon > last:
+        yield Fault(f"changes up to {horizon} are forgotten, and the last one was {last}")
 
 
 def _unsound(store: Store) -> Iterator[Fault]:

@@ -254,6 +254,11 @@ class Database(Connection):
             return [str(error)]
         return [] if found == ["ok"] else found
 
+    def indexes(self) -> set[str]:
+        """The names of all indexes."""
+        found = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")
+        return {str(name) for (name,) in found}
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the lock of the file without opening it: no server serves it meanwhile.

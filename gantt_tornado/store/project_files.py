@@ -38,8 +38,9 @@ def _html(compile: Compile) -> Statement:
 
 
 def html_of(database: Database) -> str:
-    """How text is kept, as the configuration spells it."""
-    return str(database.execute(database.prepared(_html)).fetchone()[0])
+    """How text is kept, as the configuration spells it; "" where nothing says so."""
+    found = database.execute(database.prepared(_html)).fetchone()
+    return str(found[0]) if found else ""
 
 
 def lines(database: Database, info: ProjectInfo, calendar: Calendar) -> Iterator[bytes]:
