@@ -307,6 +307,21 @@ def trusts(networks: tuple[str, ...], address: str) -> bool:
     return any(peer in ipaddress.ip_network(each, strict=False) for each in networks)
 
 
+@lru_cache(maxsize=1024)
+def network_of(address: str) -> str:
+    """Where one client comes from, who may have all addresses of a /64 of IPv6; any other address
+    is its own."""
+    try:
+        peer = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(peer, ipaddress.IPv6Address):
+        return address
+    if peer.ipv4_mapped is not None:
+        return str(peer.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(peer) >> 64 << 64, 64)))
+
+
 def read_config(
     file: Path | None = None,
     environment: Mapping[str, str] | None = None,

@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gantt_tornado.config import Config, trusts
+from gantt_tornado.config import Config, network_of, trusts
 from gantt_tornado.errors import TooMany
 from gantt_tornado.model.user import User
 
@@ -100,7 +100,7 @@ class Limits:
         keys = [(f"person {user.name}", 1.0)] if user is not None and user.name else []
         times = self._config.address_times
         if times and address and not trusts(self._config.unlimited, address):
-            keys.append((f"address {address}", times))
+            keys.append((f"address {network_of(address)}", times))
         return keys
 
     def write(self, keys: Keys) -> float:

@@ -88,6 +88,11 @@ class TestKeys:
         assert self.keys(User("", None), "192.0.2.1") == ["address 192.0.2.1"]
         assert self.keys(None, "192.0.2.1") == ["address 192.0.2.1"]
 
+    @pytest.mark.parametrize("address", ["2001:db8::1", "2001:db8::ffff:1:2:3"])
+    def test_a_network_of_one_client_is_one_address(self, address):
+        assert self.keys(None, address) == ["address 2001:db8::/64"]
+        assert self.keys(None, "::ffff:192.0.2.1") == ["address 192.0.2.1"]
+
     @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.0.1", "::1", "10.0.0.7", ""])
     def test_an_office_comes_from_one(self, address):
         assert self.keys(EVE, address, trusted_proxies=("10.0.0.0/8",)) == ["person Eve"]

@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from typing import Any, Final
@@ -22,7 +23,7 @@ import orjson
 from tornado.httputil import HTTPServerRequest
 from tornado.log import access_log
 
-from gantt_tornado.config import Config
+from gantt_tornado.config import Config, network_of
 from gantt_tornado.web import redaction
 
 #: The header of a request's id, both ways.
@@ -37,6 +38,9 @@ _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 #: Lines of one kind about one client that are written at once, and each second from then on.
 BURST: Final = 50
 A_SECOND: Final = 5
+#: The same for all clients together: one may have many addresses.
+ALL_BURST: Final = 2000
+ALL_A_SECOND: Final = 200
 #: Kinds and clients that are remembered.
 MOST_KINDS: Final = 1000
 
@@ -110,9 +114,24 @@ def _encodable(value: Any) -> Any:
     return value
 
 
+#: A place in the code with a level, and a client, None for all of them.
+_Kind = tuple[tuple[str, int, int], str | None]
+_NOTHING: Final[dict[str, Any]] = {}
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """How many lines of a kind may be written, since when, and how many were left out."""
+
+    left: float
+    since: float
+    omitted: int = 0
+
+
 class Bounded(logging.Filter):
-    """Ends what one client, or one place in the code, can have written: after some lines at once
-    only a few a second, the next of which says how many were left out.
+    """Ends what one client, one place in the code, or all clients can have written: after some
+    lines at once only a few a second, the next of which says how many were left out. Each level
+    counts for itself: what is refused stands in the log, however much is served.
 
     Args:
         now: seconds.
@@ -121,22 +140,45 @@ class Bounded(logging.Filter):
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
-        # What it is about → lines that may be written, since when, and those left out.
-        self._kinds: OrderedDict[tuple[str, int, str], tuple[float, float, int]] = OrderedDict()
+        self._kinds: OrderedDict[_Kind, _Bucket] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        about: dict[str, Any] = getattr(record, _ABOUT, {})
-        kind = (record.name, record.lineno, str(about.get("client", "")))
-        now = self._now()
-        left, since, omitted = self._kinds.pop(kind, (BURST, now, 0))
-        left = min(BURST, left + (now - since) * A_SECOND)
-        is_written = left >= 1
-        if len(self._kinds) >= MOST_KINDS:
-            self._kinds.popitem(last=False)
-        self._kinds[kind] = (left - 1, now, 0) if is_written else (left, now, omitted + 1)
-        if is_written and omitted:
-            record.msg, record.args = f"{record.getMessage()} ({omitted} more like it)", None
-        return is_written
+        client = getattr(record, _ABOUT, _NOTHING).get("client", "")
+        place, now = (record.name, record.lineno, record.levelno), self._now()
+        own = self._bucket((place, network_of(client)), now, BURST, A_SECOND)
+        if not client:
+            return _fits(record, own, own)
+        every = self._bucket((place, None), now, ALL_BURST, ALL_A_SECOND)
+        return _fits(record, own, every)
+
+    def _bucket(self, kind: _Kind, now: float, burst: float, a_second: float) -> _Bucket:
+        bucket = self._kinds.get(kind)
+        if bucket is None:
+            if len(self._kinds) >= MOST_KINDS:
+                self._kinds.popitem(last=False)
+            bucket = self._kinds[kind] = _Bucket(burst, now)
+            return bucket
+        self._kinds.move_to_end(kind)
+        left = bucket.left + (now - bucket.since) * a_second
+        bucket.left = left if left < burst else burst
+        bucket.since = now
+        return bucket
+
+
+def _fits(record: logging.LogRecord, own: _Bucket, every: _Bucket) -> bool:
+    """Whether a line may be written, which then says how many like it were left out."""
+    if own.left < 1 or every.left < 1:
+        full = own if own.left < 1 else every
+        full.omitted += 1
+        return False
+    omitted = own.omitted if own is every else own.omitted + every.omitted
+    own.omitted = every.omitted = 0
+    own.left -= 1
+    if own is not every:
+        every.left -= 1
+    if omitted:
+        record.msg, record.args = f"{record.getMessage()} ({omitted} more like it)", None
+    return True
 
 
 class LogFile(WatchedFileHandler):

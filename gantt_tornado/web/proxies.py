@@ -71,6 +71,9 @@ def _real(request: HTTPServerRequest) -> str:
 
 
 def _is_address(text: str) -> bool:
+    # Behind a zone's % any text may stand, and no client elsewhere has a zone.
+    if "%" in text:
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:

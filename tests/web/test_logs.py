@@ -7,7 +7,7 @@ import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from gantt_tornado.web import logs
-from gantt_tornado.web.logs import BURST, Bounded, JsonLines, LogFile
+from gantt_tornado.web.logs import ALL_BURST, BURST, Bounded, JsonLines, LogFile
 from gantt_tornado.web.redaction import ACCESS, Redaction
 from tests.conftest import EDITOR, SECRET
 
@@ -188,6 +188,28 @@ class TestBounded:
             bounded.filter(self.record())
         assert not bounded.filter(self.record())
         assert bounded.filter(self.record(client="b")) and bounded.filter(self.record(line=2))
+
+    def test_all_clients_together_have_an_end(self, bounded, clock):
+        written = sum(
+            bounded.filter(self.record(client=f"10.0.{n >> 8}.{n & 255}")) for n in range(9999)
+        )
+        assert written == ALL_BURST
+        clock[0] += 1
+        record = self.record(client="10.9.9.9")
+        assert bounded.filter(record)
+        assert record.getMessage() == f"7 of it ({9999 - ALL_BURST} more like it)"
+
+    def test_the_addresses_of_one_network_are_one_client(self, bounded):
+        written = sum(bounded.filter(self.record(client=f"2001:db8::{n:x}")) for n in range(100))
+        assert written == BURST
+        assert bounded.filter(self.record(client="2001:db8:0:1::1"))
+
+    def test_what_is_served_hides_nothing_that_fails(self, bounded):
+        for _ in range(BURST + 1):
+            bounded.filter(self.record())
+        failed = self.record()
+        failed.levelno = logging.WARNING
+        assert bounded.filter(failed) and not bounded.filter(self.record())
 
     def test_what_is_remembered_has_an_end(self, bounded, monkeypatch):
         monkeypatch.setattr(logs, "MOST_KINDS", 10)

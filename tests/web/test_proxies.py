@@ -48,6 +48,10 @@ class TestClient:
         sent = request(peer, X_Forwarded_For=CLIENT, X_Real_Ip=CLIENT)
         assert client_of(BEHIND, sent) == peer
 
+    @pytest.mark.parametrize("said", ["fe80::1%eth0", "::2%\x85user", "::2%"])
+    def test_an_address_with_a_zone_is_none(self, said):
+        assert client_of(BEHIND, request(X_Forwarded_For=said)) == PROXY
+
     def test_where_none_is_listed_nobody_does(self):
         assert client_of(Config(), request(X_Forwarded_For=CLIENT)) == PROXY
 
