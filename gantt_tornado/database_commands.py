@@ -202,8 +202,14 @@ def _export(config: Config, flags: dict[str, Any]) -> int:
         info = Projects(database).named(flags["project"])
         lines = project_files.lines(database, info, config.calendar)
         if flags["file"] == _STREAM:
-            count = sum(1 for line in lines if sys.stdout.buffer.write(line))
-            sys.stdout.buffer.flush()
+            try:
+                count = sum(1 for line in lines if sys.stdout.buffer.write(line))
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:
+                # Whoever reads it has enough. Python flushes once more at the end.
+                with open(os.devnull, "wb") as nothing:
+                    os.dup2(nothing.fileno(), sys.stdout.fileno())
+                return 0
         else:
             target = Path(flags["file"])
             _check_target(database, target)

@@ -3,8 +3,10 @@
 import io
 import json
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +17,8 @@ from gantt_tornado.config import Config
 from gantt_tornado.errors import Unavailable
 from gantt_tornado.store.text_conversion import convert
 from tests.support import DATES, Driven
+
+SERVER = Path(__file__).parent.parent / "server.py"
 
 
 @pytest.fixture
@@ -206,6 +210,16 @@ class TestExportAndImport:
         driven.close()
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
         assert main(["import", "-", "--name", "copy"]) == 0
+
+    def test_who_reads_only_the_first_lines_has_enough(self, driven, tmp_path):
+        for _ in range(20):
+            driven.task(text="x" * 20_000)
+        command = [sys.executable, str(SERVER), "export", "default"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            process.stdout.readline()
+            process.stdout.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == 0
 
     def test_to_add_one_the_server_has_to_stop(self, driven, run, refused):
         run("export", "default", "plan.jsonl")

@@ -19,7 +19,7 @@ from peewee import DatabaseError
 
 from gantt_tornado.errors import StartError
 from gantt_tornado.store.continuity import SUFFIX, renew
-from gantt_tornado.store.database import Database
+from gantt_tornado.store.database import Database, url_of
 from gantt_tornado.store.projects import Projects
 
 #: Behind the name of a copy that is being made.
@@ -117,7 +117,7 @@ def restore(url: str, source: Path) -> Path | None:
 
 
 def _copy(source: Path, new: Path) -> None:
-    backup = Database(f"sqlite:///{source}")
+    backup = Database(url_of(source))
     backup.join(older=True)
     try:
         _make(new)
@@ -129,7 +129,7 @@ def _copy(source: Path, new: Path) -> None:
 
 def _begin_anew(new: Path) -> None:
     """Bring a copy up to this version, and make every mark in it another: no page has it."""
-    database = Database(f"sqlite:///{new}")
+    database = Database(url_of(new))
     database.open()
     try:
         with database.peewee.atomic("IMMEDIATE"):
@@ -199,7 +199,7 @@ def _check_ours(path: Path) -> None:
     """Raises:
     StartError: it is no database of ours.
     """
-    database = Database(f"sqlite:///{path}")
+    database = Database(url_of(path))
     try:
         database.join(older=True)
     finally:
@@ -210,7 +210,7 @@ def _check_whole(path: Path) -> None:
     """Raises:
     StartError: SQLite finds something wrong in it.
     """
-    database = Database(f"sqlite:///{path}")
+    database = Database(url_of(path))
     database.join(older=True)
     try:
         faults = database.faults()

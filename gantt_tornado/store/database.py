@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import peewee
 from filelock import FileLock, Timeout
@@ -407,6 +407,11 @@ class Database(Connection):
         statement = f"PRAGMA {name}" if value is None else f"PRAGMA {name} = {value}"
         row = self.peewee.execute_sql(statement).fetchone()
         return row[0] if row else None
+
+
+def url_of(path: Path) -> str:
+    """The URL of a database file, whatever letters its name has."""
+    return f"sqlite:///{quote(str(path))}"
 
 
 def _path(url: str) -> str:

@@ -67,12 +67,13 @@ def log_request(
     about = {
         "request": request_id(request),
         "status": status,
-        "method": redaction.cut(request.method or ""),
+        "method": redaction.printable(redaction.cut(request.method or "")),
         "url": redaction.url(request.uri or ""),
         "client": request.remote_ip or "",
         "ms": round(1000 * seconds, 2),
         "user": redaction.cut(user),
-        "project": redaction.cut(project),
+        # Of an address that leads nowhere it may be anything.
+        "project": redaction.url(project),
     }
     access_log.log(level, "%s", _line(about), extra={_ABOUT: about})
 
@@ -80,7 +81,9 @@ def log_request(
 def _line(about: dict[str, Any]) -> str:
     """``200 PUT /data/task/7 (127.0.0.1) 1.45ms user="Eve" project="default" request=3fa9c1-7``."""
     # As JSON, so that no name can break the line or look like another field.
-    user, project = (orjson.dumps(about[name]).decode() for name in ("user", "project"))
+    user, project = (
+        redaction.printable(orjson.dumps(about[name]).decode()) for name in ("user", "project")
+    )
     return (
         f"{about['status']} {about['method']} {about['url']} ({about['client']}) "
         f"{about['ms']:.2f}ms user={user} project={project} request={about['request']}"
@@ -103,7 +106,7 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             shown["exception"] = self.formatException(record.exc_info)
         # What cannot be encoded must not cost the line.
-        return orjson.dumps(_encodable(shown)).decode()
+        return redaction.printable(orjson.dumps(_encodable(shown)).decode())
 
 
 def _encodable(value: Any) -> Any:

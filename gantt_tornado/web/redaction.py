@@ -27,13 +27,29 @@ def cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
 
 
+def printable(text: str) -> str:
+    """Text of one line in which nothing moves a terminal's cursor or begins a line, in letters
+    that JSON reads too."""
+    if text.isprintable():
+        return text
+    return "".join([each if each.isprintable() else _escaped(each) for each in text])
+
+
+def _escaped(letter: str) -> str:
+    units = letter.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
 def url(uri: str) -> str:
     """A request's URL without its token."""
     # Truncated first: what follows would be slow with a long one.
-    shown = cut(uri)
+    shown = printable(cut(uri))
     if "token" not in _decoded(shown).lower():
         return shown
-    return re.sub(r"[^?&]+", lambda part: _without_token(part[0]), shown)
+    # A second question mark is part of a value.
+    path, mark, query = shown.partition("?")
+    parts = "&".join(map(_without_token, query.split("&")))
+    return f"{_without_token(path)}{mark}{parts}"
 
 
 def _without_token(part: str) -> str:
@@ -79,4 +95,5 @@ def redacted(message: str) -> str:
         # The quoted header may be the one with the token.
         message = ": ".join(message.split(": ", 2)[:2])
         message = re.split("['\"]", message, maxsplit=1)[0].rstrip()
-    return _TOKEN.sub(r"\1…", cut(message))
+    lines = _TOKEN.sub(r"\1…", cut(message)).split("\n")
+    return "\n".join(map(printable, lines))

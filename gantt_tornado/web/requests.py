@@ -146,9 +146,9 @@ def check_same_origin(backend: Backend, request: HTTPServerRequest) -> None:
         "refused: a page of %r has sent %s, which came for the host %r. Where that page is ours, "
         "its proxy has to pass on the Host with its port, or be one of trusted_proxies; else "
         "list it in origins",
-        page,
+        redaction.url(page),
         summary(request),
-        here,
+        redaction.url(here),
     )
     raise Forbidden(f"A page of {page} may do nothing here: the server was asked for as {here}.")
 
@@ -281,7 +281,7 @@ def error_body(status: int, error: BaseException | None) -> dict[str, Any]:
 def summary(request: HTTPServerRequest) -> str:
     """The request as log lines show it, without its token."""
     # A method may be as long as a URL.
-    method = redaction.cut(request.method or "")
+    method = redaction.printable(redaction.cut(request.method or ""))
     return f"{method} {redaction.url(request.uri or '')} ({request.remote_ip})"
 
 

@@ -84,6 +84,15 @@ class TestBackup:
         driven.task(text="Dig")
         assert texts(copy()) == ["Dig"]
 
+    @pytest.mark.parametrize("name", ["a#b.db", "a?b.db", "a%41.db"])
+    def test_its_name_may_have_any_letters(self, driven, copy, url, name):
+        driven.task(text="Dig")
+        path = copy(name)
+        assert texts(copy(name)) == ["Dig"]
+        driven.close()
+        restore(url, path)
+        assert texts(driven.database.path) == ["Dig"]
+
     def test_one_that_fails_leaves_the_earlier_one(self, driven, copy, monkeypatch, tmp_path):
         driven.task(text="Dig")
         path = copy()

@@ -111,6 +111,17 @@ class TestLine:
         logs.log_request(made, 200, 0.1, 'Ann" project="x\n', "default")
         assert r'user="Ann\" project=\"x\n" project="default"' in lines(caplog)[-1]
 
+    @pytest.mark.parametrize("formatter", [logging.Formatter(), JsonLines()])
+    def test_no_letter_moves_a_terminal(self, caplog, formatter):
+        caplog.set_level(logging.INFO)
+        made = HTTPServerRequest(
+            headers=HTTPHeaders({"Host": "x"}),
+            start_line=RequestStartLine("GET\x9b", "/data\x85x", "HTTP/1.1"),
+        )
+        logs.log_request(made, 200, 0.1, "Ann\x9b2J\u2028", "a\x85?token=secret")
+        line = formatter.format(caplog.records[-1])
+        assert line.isprintable() and "secret" not in line and "Ann\\u009b2J" in line
+
 
 class TestJson:
     @pytest.fixture

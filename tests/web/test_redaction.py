@@ -7,7 +7,7 @@ import logging
 import pytest
 from tornado.log import access_log, app_log, gen_log
 
-from gantt_tornado.web.redaction import LOGGERS, LONGEST, Redaction, redacted, url
+from gantt_tornado.web.redaction import LOGGERS, LONGEST, Redaction, printable, redacted, url
 
 SPELLINGS = [
     "/data?token=secret",
@@ -29,6 +29,11 @@ SPELLINGS = [
     "/data?token==secret&token=secret",
     "/data?%74oken=secret-token",
     "/data?a=secret-token",
+    "/data?token=a?secret",
+    "/data?b=1&token=?secret?&c=2",
+    "/p/a%3Ftoken=secret/data",
+    "a%3Ftoken=secret",
+    "https://page.example?token=secret",
 ]
 
 
@@ -44,6 +49,20 @@ def test_the_rest_is_shown(uri: str) -> None:
 
 def test_what_stands_beside_a_token_is_shown() -> None:
     assert url("/api/v1?since=3&token=secret&ws=1") == "/api/v1?since=3&token=…&ws=1"
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("Jürgen 东 🎉", "Jürgen 东 🎉"),
+        ("a\x85b\x9b31m\x7f", "a\\u0085b\\u009b31m\\u007f"),
+        ("a\u2028\u202eb", "a\\u2028\\u202eb"),
+        ("\U000e0001\ud800", "\\udb40\\udc01\\ud800"),
+    ],
+)
+def test_what_is_not_printable_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown and url(text) == shown
+    assert redacted(f"one\n{text}") == f"one\n{shown}"
 
 
 def test_a_long_url_is_cut() -> None:
