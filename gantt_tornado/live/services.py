@@ -149,8 +149,13 @@ def refused(calls: list[Any], why: str) -> list[Result]:
     """The results of calls that are not carried out. Of very many, those without an id have none:
     nobody waits for them."""
     if len(calls) > MOST_ANSWERED:
-        calls = [call for call in calls if isinstance(call, dict) and call.get("id")]
+        calls = [call for call in calls if isinstance(call, dict) and _waits(call)]
     return [_failed(call, why) for call in calls]
+
+
+def _waits(call: dict[str, Any]) -> bool:
+    # 0 is an id too.
+    return call.get("id") not in (None, "")
 
 
 def _failed(call: Any, why: str) -> Result:

@@ -151,7 +151,9 @@ class TestBuiltIn:
 
 
 def test_of_very_many_only_those_are_refused_that_somebody_waits_for() -> None:
-    waiting = {"id": "7", "name": "math.add"}
-    calls = [*[None] * MOST_ANSWERED, waiting]
-    assert refused(calls, "no") == [{"id": "7", "data": None, "error": "no"}]
+    waiting = [{"id": id, "name": "math.add"} for id in ("7", 0)]
+    silent = [{"id": id} for id in ("", None)]
+    calls = [*[None] * MOST_ANSWERED, *silent, *waiting]
+    assert refused(calls, "no") == [{"id": id, "data": None, "error": "no"} for id in ("7", 0)]
+    calls = [*[None] * MOST_ANSWERED, {"id": "7"}]
     assert len(refused(calls[1:], "no")) == MOST_ANSWERED
