@@ -35,6 +35,9 @@ _ATTRIBUTE: Final = "gantt_request_id"
 _ABOUT: Final = "about"
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
+#: Characters of a traceback from its beginning, and as many from its end.
+LONGEST_EXCEPTION: Final = 8 << 10
+
 #: Lines of one kind about one client that are written at once, and each second from then on.
 BURST: Final = 50
 A_SECOND: Final = 5
@@ -90,7 +93,19 @@ def _line(about: dict[str, Any]) -> str:
     )
 
 
-class JsonLines(logging.Formatter):
+class Lines(logging.Formatter):
+    """Each record as text. What an application's error says may be megabytes long."""
+
+    def formatException(self, ei: Any) -> str:
+        text = super().formatException(ei)
+        if len(text) <= 2 * LONGEST_EXCEPTION:
+            return text
+        # Where it comes from stands at its beginning, or of one that followed another at its end.
+        begin, end = text[:LONGEST_EXCEPTION], text[-LONGEST_EXCEPTION:]
+        return f"{begin}\n… ({len(text)} characters)\n{end}"
+
+
+class JsonLines(Lines):
     """Each record as one line of JSON: ``time``, ``level``, ``logger``, ``message``, and of a
     request what its line has."""
 
@@ -228,7 +243,7 @@ def start(config: Config) -> logging.Handler:
     if config.log_file:
         handler = LogFile(config.log_file, encoding="utf-8", errors="backslashreplace")
     as_json = config.log_format == "json"
-    handler.setFormatter(JsonLines() if as_json else logging.Formatter(_FORMAT))
+    handler.setFormatter(JsonLines() if as_json else Lines(_FORMAT))
     handler.addFilter(Bounded())
     logging.basicConfig(level=config.log_level.upper(), handlers=[handler])
     for name in redaction.LOGGERS:

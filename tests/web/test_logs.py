@@ -2,12 +2,13 @@
 
 import json
 import logging
+import sys
 
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from gantt_tornado.web import logs
-from gantt_tornado.web.logs import ALL_BURST, BURST, Bounded, JsonLines, LogFile
+from gantt_tornado.web.logs import ALL_BURST, BURST, Bounded, JsonLines, Lines, LogFile
 from gantt_tornado.web.redaction import ACCESS, Redaction
 from tests.conftest import EDITOR, SECRET
 
@@ -275,3 +276,15 @@ class TestLogFile:
         handler.handle(logging.LogRecord("a", logging.INFO, "f", 1, "%d", ("x",), None))
         handler.close()
         assert "Logging error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("formatter", [Lines(), JsonLines()])
+def test_of_an_error_with_a_very_long_text_both_ends_are_written(formatter):
+    try:
+        raise ValueError("x" * 2_000_000)
+    except ValueError:
+        record = logging.makeLogRecord({"msg": "it failed", "exc_info": sys.exc_info()})
+    line = formatter.format(record)
+    assert len(line) < 20_000
+    assert "it failed" in line and "Traceback" in line and "test_logs.py" in line
+    assert " characters)" in line
