@@ -70,11 +70,13 @@ def change_message(project: str, change: Change, calendar: Calendar) -> Message:
     return _message(id, type, change.at, {"project": project, **told})
 
 
-def gap_message(project: str, after: int, horizon: int, now: int) -> Message:
-    """Tells that the journal has forgotten the changes after one, up to the horizon; ``now`` is in
-    milliseconds since 1970."""
-    id = f"gap_{project}_{after}_{horizon}"
-    return _message(id, "gap", now, {"project": project, "from": after + 1, "to": horizon})
+def gap_message(project: str, after: int, horizon: int, at: int) -> Message:
+    """Tells that the journal has forgotten the changes after one, up to the horizon; ``at`` is
+    when, in milliseconds since 1970."""
+    # With the time, for the numbers are given again after a restored backup, and a receiver takes
+    # the same id with another body for a mistake.
+    id = f"gap_{project}_{after}_{horizon}_{at}"
+    return _message(id, "gap", at, {"project": project, "from": after + 1, "to": horizon})
 
 
 def _message(id: str, type: str, at: int, data: dict[str, Any]) -> Message:

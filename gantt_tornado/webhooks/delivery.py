@@ -68,6 +68,7 @@ class Delivery:
 
     Args:
         progress: by the project's number.
+        number: of the hook in the configuration, from 1; several may lead to one host.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class Delivery:
         read: ReadMissed,
         note: Note,
         post: Post,
+        number: int = 1,
     ) -> None:
         self._hook = hook
+        self._number = number
         self._progress = progress
         self._calendar = calendar
         self._read = read
@@ -121,9 +124,11 @@ class Delivery:
         self._removal.set()
 
     def lag(self) -> dict[str, Any]:
-        """What is still to be sent: ``changes``, ``seconds`` since the oldest of them could not
-        be sent the first time, and how often and why the last attempt failed."""
+        """The hook's ``number`` and ``url``, and what is still to be sent: ``changes``, ``seconds``
+        since the oldest of them could not be sent the first time, and how often and why the last
+        attempt failed."""
         return {
+            "number": self._number,
             "url": self._hook.where,
             "changes": sum(each.last - each.seq for each in self._progress.values()),
             "seconds": 0.0 if self._since is None else round(time.monotonic() - self._since, 1),
@@ -172,8 +177,9 @@ class Delivery:
 
         missed = await self._read(project, progress.seq)
         if missed.horizon > progress.seq and is_there():
-            now = time.time_ns() // 1_000_000
-            gap = gap_message(progress.name, progress.seq, missed.horizon, now)
+            # The first that is left has the same time also after a crash.
+            first = next((each.at for each in missed.changes), time.time_ns() // 1_000_000)
+            gap = gap_message(progress.name, progress.seq, missed.horizon, first)
             await self._deliver(gap, is_there)
             progress.seq = missed.horizon
         for change in missed.changes:
@@ -216,9 +222,13 @@ class Delivery:
                     self._removal.clear()
                     await self._removal.wait()
 
+    @property
+    def _name(self) -> str:
+        return f"the webhook {self._number} ({self._hook.where})"
+
     def _taken(self) -> None:
         if self._failures:
-            log.warning("the webhook %s takes messages again", self._hook.where)
+            log.warning("%s takes messages again", self._name)
         self._failures, self._failure, self._since = 0, "", None
 
     def _not_taken(self, failure: str) -> None:
@@ -226,6 +236,6 @@ class Delivery:
             self._since = time.monotonic()
         if failure != self._failure:
             # Once, not for each attempt until somebody comes.
-            log.warning("the webhook %s does not take a message: %s", self._hook.where, failure)
+            log.warning("%s does not take a message: %s", self._name, failure)
         self._failures += 1
         self._failure = failure

@@ -60,14 +60,15 @@ class Webhooks:
 
     def start(self, reached: Mapping[str, Sequence[Reached]]) -> None:
         """Go on where each hook, by its key, has got."""
-        for hook in self._hooks:
+        for number, hook in enumerate(self._hooks, 1):
             progress = {
                 each.project: Progress(each.name, each.seq, each.last)
                 for each in reached[hook.key]
                 if not each.deleted
             }
             poster = Poster(hook.url, hook.allow_private)
-            delivery = Delivery(hook, progress, self._calendar, self._read, self._note, poster.post)
+            ways = (self._calendar, self._read, self._note, poster.post)
+            delivery = Delivery(hook, progress, *ways, number)
             self._posters.append(poster)
             self._deliveries.append(delivery)
             self._tasks.append(asyncio.create_task(delivery.run()))

@@ -41,7 +41,7 @@ class World:
     def hook(self, seq: int = 0, **options: Any) -> Delivery:
         hook = Webhook(url=URL, secret=SECRET, **options)
         progress = {project: Progress(f"p{project}", seq, 0) for project in self.journals}
-        self.delivery = Delivery(hook, progress, Calendar(), self.read, self.note, self.post)
+        self.delivery = Delivery(hook, progress, Calendar(), self.read, self.note, self.post, 2)
         self.task = self.loop.create_task(self.delivery.run())
         return self.delivery
 
@@ -172,6 +172,27 @@ def test_a_gap_is_told_once_in_its_place(world: World) -> None:
     first, again = (told["data"] for _, _, told in world.sent[:2])
     assert first == again == {"project": "p1", "from": 3, "to": 5}
     assert world.seqs[2:] == [6, 7]
+
+
+@pytest.mark.parametrize("left, alike", [(1, True), (0, False)])
+def test_a_gap_that_comes_again_is_the_same_message_or_has_another_id(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: int, alike: bool
+) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: int(world.loop.time() * 1e9))
+    world.commit(*range(1, 6 + left))
+    world.horizon = 5
+    world.outcomes = [FAILED] * 2
+    world.hook(seq=2)
+    world.delivery.committed(1, 5)
+    world.turn(0.5)
+    world.task.cancel()
+    world.turn(10)
+    # After a crash.
+    world.hook(seq=2)
+    world.delivery.committed(1, 5)
+    world.turn(0.5)
+    (_, first, told), (_, again, retold) = world.sent[:2]
+    assert (first["webhook-id"] == again["webhook-id"]) is (told == retold) is alike
 
 
 def test_what_is_forgotten_meanwhile_is_a_gap_too(world: World) -> None:
@@ -311,7 +332,7 @@ class TestLag:
         world.commit(1)
         world.turn()
         assert delivery.lag() == {
-            **{"url": "https://hooks.example", "changes": 0, "seconds": 0.0},
+            **{"number": 2, "url": "https://hooks.example", "changes": 0, "seconds": 0.0},
             **{"failures": 0, "error": ""},
         }
 
@@ -329,7 +350,7 @@ class TestLag:
         world.turn(20)
         assert delivery.lag()["failures"] == delivery.lag()["seconds"] == 0
         assert caplog.text.count("does not take a message: HTTP 500") == 1
-        assert "takes messages again" in caplog.text
+        assert "the webhook 2 (https://hooks.example) takes messages again" in caplog.text
         assert "private" not in caplog.text
 
 
