@@ -39,10 +39,10 @@ def add_built_in_calls(project: Project, history_page: HistoryPage) -> None:
         project.services.build_in(name, method)
 
 
-def _presence(project: Project, caller: Caller, *args: Any) -> dict[str, Any]:
+def _presence(project: Project, caller: Caller, *args: Any) -> orjson.Fragment:
     """``live.presence()``: who is here, as the channel ``presence`` tells it."""
     _arguments(args, 0)
-    return project.presence.shown_to(caller.user)
+    return project.presence.answer(caller.user, project.plan.seq)
 
 
 def _here(project: Project, caller: Caller, *args: Any) -> None:

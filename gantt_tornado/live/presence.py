@@ -70,6 +70,9 @@ class Presence:
         self._timer: asyncio.TimerHandle | None = None
         # The loop's time before which nothing is told again.
         self._next = 0.0
+        # What was answered as of a change, by whether it was to somebody with a name, until
+        # something else is so.
+        self._answers: dict[bool, tuple[int, bytes]] = {}
 
     def arrived(self, visitor: Visitor) -> None:
         self._tabs[visitor] = _Tab(int(time.time() * 1000))
@@ -112,6 +115,15 @@ class Presence:
             shown["people"] = [self._person(tabs) for tabs in islice(named, MOST_PEOPLE)]
         return shown
 
+    def answer(self, user: User | None, seq: int) -> orjson.Fragment:
+        """What :meth:`shown_to` says, as JSON, as of change ``seq``: a page may ask a thousand
+        times in one frame."""
+        is_named = bool(_name_of(user))
+        known = self._answers.get(is_named)
+        if known is None or known[0] != seq:
+            known = self._answers[is_named] = (seq, orjson.dumps(self.shown_to(user)))
+        return orjson.Fragment(known[1])
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -140,6 +152,7 @@ class Presence:
         }
 
     def _announce(self) -> None:
+        self._answers.clear()
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(max(loop.time() + EVERY, self._next), self._tell)

@@ -14,7 +14,7 @@ from gantt_tornado.live import presence
 from gantt_tornado.live.hub import Event
 from gantt_tornado.live.presence import EVERY, MOST_ITEMS, OPEN, Presence
 from gantt_tornado.model.user import Role, User
-from tests.support import Loop
+from tests.support import Loop, count_calls
 
 ANN = User("ann", Role.viewer, display="Ann Lee", color="#102030")
 BOB = User("bob", Role.editor)
@@ -245,3 +245,47 @@ def test_who_comes_after_the_last_has_left_is_not_told_of_nobody(loop: Loop) -> 
         return room.events
 
     assert loop.run_until_complete(run()) == []
+
+
+class TestAnswers:
+    """What a call is answered is made once, until something changes."""
+
+    def test_the_same_is_not_made_twice(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def run() -> None:
+            room = Room()
+            room.enter(ANN, BOB)
+            made = count_calls(monkeypatch, Presence, "shown_to")
+            first = [dumped(room.presence.answer(ANN, 1)) for _ in range(1000)]
+            assert {*first} == {orjson.dumps(room.presence.shown_to(BOB))}
+            assert dumped(room.presence.answer(NOBODY, 1)) == b'{"count":2}'
+            assert len(made) == 3
+
+        loop.run_until_complete(run())
+
+    def test_what_changes_is_told_at_once(self, loop: Loop) -> None:
+        async def run() -> None:
+            room = Room()
+
+            def answer(seq: int = 1) -> bytes:
+                told = dumped(room.presence.answer(BOB, seq))
+                assert told == orjson.dumps(room.presence.shown_to(BOB))
+                return told
+
+            answers = [answer()]
+            (tab,) = room.enter(ANN)
+            answers.append(answer())
+            room.presence.here(tab, 7)
+            answers.append(answer())
+            # Somebody deletes the item.
+            room.items.remove(7)
+            answers.append(answer(2))
+            room.presence.left(tab)
+            answers.append(answer(2))
+            assert len({*answers}) == 3
+            assert answers[1] == answers[3] and answers[0] == answers[4]
+
+        loop.run_until_complete(run())
+
+
+def dumped(answer: orjson.Fragment) -> bytes:
+    return orjson.dumps(answer)
