@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from gantt_tornado.model.schema import GANTT, Schema
 from gantt_tornado.model.user import User
@@ -37,12 +38,24 @@ class Guards:
 
     async def allow(self, channel: str, user: User) -> bool:
         """Whether a user may subscribe. A guard that raises lets nobody in."""
+        allowed = self.ask(channel, user)
+        return allowed if isinstance(allowed, bool) else await allowed
+
+    def ask(self, channel: str, user: User) -> bool | Coroutine[Any, Any, bool]:
+        """The same, at once where the guard does not wait."""
         guard = self._guards.get(channel)
         if guard is None:
             return True
         try:
             allowed = guard(user)
-            return bool(await allowed if inspect.isawaitable(allowed) else allowed)
+            return self._said(channel, allowed) if inspect.isawaitable(allowed) else bool(allowed)
+        except Exception:
+            log.exception("the guard of %r failed", channel)
+            return False
+
+    async def _said(self, channel: str, allowed: Awaitable[bool]) -> bool:
+        try:
+            return bool(await allowed)
         except Exception:
             log.exception("the guard of %r failed", channel)
             return False

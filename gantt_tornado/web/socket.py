@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any, Final
 
 from tornado import web, websocket
@@ -55,6 +55,8 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         self._asked: dict[bytes, tuple[Position, frozenset[str]]] = {}
         self._ended = False
         self._channels: set[str] = set()
+        # Subscriptions of which a guard has not said yet whether they may be.
+        self._asking: dict[str, asyncio.Task[None]] = {}
         self._tab = ""
         self._reloads = False
         self._calls: set[asyncio.Task[None]] = set()
@@ -157,9 +159,11 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             self.close(protocol.UNSUPPORTED, "Text frames only")
             return
         match protocol.parse_frame(message):
-            case Subscribe(name) if len(self._channels) < MOST_CHANNELS:
-                await self._subscribe(name)
+            case Subscribe(name) if len(self._channels) + len(self._asking) < MOST_CHANNELS:
+                await self._ask_to_subscribe(name)
             case Unsubscribe(name):
+                if name in self._asking:
+                    self._asking.pop(name).cancel()
                 self._channels.discard(name)
                 self._project.hub.unsubscribe(self, name)
             case Call(calls):
@@ -167,9 +171,29 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             case ignored:
                 log.debug("ignored a frame of %d characters: %s", len(message), ignored)
 
-    async def _subscribe(self, name: str) -> None:
+    async def _ask_to_subscribe(self, name: str) -> None:
+        """Subscribe to a channel, if its guard allows it. What the guard waits for holds up no
+        other frame and no pong."""
         assert self.user is not None
-        if not await self._project.guards.allow(name, self.user):
+        if name in self._asking:
+            return
+        allowed = self._project.guards.ask(name, self.user)
+        if isinstance(allowed, bool):
+            await self._subscribe(name, allowed)
+            return
+        self._asking[name] = asyncio.create_task(self._subscribe_when(name, allowed))
+        # One that does not wait after all is done before the next frame is read.
+        await asyncio.sleep(0)
+
+    async def _subscribe_when(self, name: str, allowed: Awaitable[bool]) -> None:
+        try:
+            await self._subscribe(name, await allowed)
+        finally:
+            if self._asking.get(name) is asyncio.current_task():
+                del self._asking[name]
+
+    async def _subscribe(self, name: str, allowed: bool) -> None:
+        if not allowed:
             log.debug("%s may not subscribe to %r", self.user_name, redaction.cut(name))
             return
         if self._since is not None:
@@ -184,6 +208,10 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
     async def _call(self, calls: list[Any]) -> None:
         """Start a task for each call, so that later frames are read meanwhile: behind a slow call
         the page's pongs would wait, and its connection would be closed."""
+        if not calls and self._asking and len(self._calls) < MOST_UNDER_WAY:
+            # Who asks for nothing wants to know that what was sent before is done.
+            self._calls.add(asyncio.create_task(self._answer_when_done()))
+            return
         if not calls or len(calls) > MOST_ANSWERED:
             self._refuse(calls, "too many calls at once")
             return
@@ -209,6 +237,15 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
             self._answer([await self._project.services.call(call, caller)])
         except TooMany as error:
             self._answer(refused([call], error.message))
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._calls.discard(task)
+
+    async def _answer_when_done(self) -> None:
+        try:
+            await asyncio.wait(tuple(self._asking.values()))
+            self._answer([])
         finally:
             task = asyncio.current_task()
             assert task is not None
@@ -309,7 +346,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         self._ended = True
         if self._writer is not None:
             self._writer.end()
-        for task in self._calls:
+        for task in (*self._calls, *self._asking.values()):
             task.cancel()
 
     def _too_slow(self) -> None:

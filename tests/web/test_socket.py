@@ -284,6 +284,69 @@ class TestGuards:
         await (await listen("payroll", token=VIEWER)).quiet()
         assert "Vera may not subscribe to 'payroll'" in caplog.text
 
+    @pytest.fixture
+    def slow(self, backend):
+        """A channel whose guard says nothing before this is set."""
+        said = asyncio.Event()
+        backend.asked = []
+
+        async def wait(user):
+            backend.asked.append(user.name)
+            try:
+                return await said.wait()
+            except asyncio.CancelledError:
+                backend.asked.append("cancelled")
+                raise
+
+        backend.guard("payroll", wait)
+        return said
+
+    async def test_one_that_waits_holds_up_no_other_frame(self, backend, listen, slow):
+        backend.services.add("math.add", lambda user, a, b: a + b)
+        socket = await listen("news")
+        for _ in range(3):
+            await socket.send({"action": "subscribe", "name": "payroll"})
+        (result,) = await socket.call({"id": "1", "name": "math.add", "args": [1, 2]})
+        assert result["data"] == 3 and backend.asked == ["Eve"]
+        await socket.send({"action": "call", "body": []})
+        slow.set()
+        # What asks for nothing is answered when all before it is done.
+        assert (await socket.frame())["action"] == "result"
+        backend.publish("payroll", {"type": "raise"})
+        await socket.event("raise")
+
+    async def test_who_leaves_meanwhile_does_not_join(self, backend, listen, slow):
+        socket = await listen("news")
+        await socket.send({"action": "subscribe", "name": "payroll"})
+        await socket.unsubscribe("payroll")
+        slow.set()
+        await socket.quiet()
+        assert backend.asked == ["Eve", "cancelled"]
+        backend.publish("payroll", {"type": "raise"})
+        await socket.quiet()
+
+    async def test_it_is_asked_no_more_when_the_socket_closes(self, backend, listen, slow):
+        socket = await listen("news")
+        await socket.send({"action": "subscribe", "name": "payroll"})
+        while not backend.asked:
+            await asyncio.sleep(0)
+        backend.sign_out("Eve")
+        assert await socket.closed() == 1008
+        assert backend.asked == ["Eve", "cancelled"]
+
+    async def test_what_is_asked_counts_among_the_channels(
+        self, backend, listen, slow, monkeypatch
+    ):
+        monkeypatch.setattr("gantt_tornado.web.socket.MOST_CHANNELS", 2)
+        socket = await listen("news")
+        await socket.send({"action": "subscribe", "name": "payroll"})
+        await socket.send({"action": "subscribe", "name": "weather"})
+        slow.set()
+        await socket.call()
+        for name in ("weather", "payroll"):
+            backend.publish(name, {"type": name})
+        await socket.event("payroll")
+
     async def test_what_is_built_in_cannot_be_guarded(self, backend):
         with pytest.raises(ValueError, match="tasks"):
             backend.guard("tasks", lambda user: False)
