@@ -1,6 +1,6 @@
 """Whether the server would take a write now, for ``GET /readyz``.
 
-It is found out by a write that changes nothing, through the writer's queue like any other. Whoever
+It is found out by a write that changes no plan, through the writer's queue like any other. Whoever
 asks, there is one a second at most. It lives on the loop.
 """
 
