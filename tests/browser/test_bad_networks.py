@@ -49,6 +49,7 @@ def three_slow_tabs(open_tabs, line):
     return lines, open_tabs(*(each.url for each in lines))
 
 
+@pytest.mark.long
 def test_twenty_seconds_of_three_on_slow_lines_lose_nothing(server, open_tabs, line):
     _, tabs = three_slow_tabs(open_tabs, line)
     before = stored(server)["tasks"]
@@ -71,6 +72,7 @@ def test_three_seconds_without_a_line_lose_nothing(server, open_tabs, line):
     assert lost(server, tabs, before) == dict.fromkeys(COUNTED, 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["since"])
 def test_twenty_seconds_of_three_with_the_snippet_end_equal(
     server, open_tabs, line, record_property
