@@ -21,7 +21,7 @@ from gantt_tornado.model.project_info import ProjectInfo
 from gantt_tornado.model.schema import OURS
 from gantt_tornado.store import backups, checks, project_files
 from gantt_tornado.store.continuity import renew
-from gantt_tornado.store.database import Database
+from gantt_tornado.store.database import Database, joined
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.projects import Projects
 from gantt_tornado.store.writer import UNREADABLE
@@ -79,13 +79,8 @@ def _run(run: Run, flags: dict[str, Any]) -> int:
 @contextmanager
 def _joined(config: Config) -> Iterator[Database]:
     """The database as it is at one moment, whoever else has it."""
-    database = Database(config.database)
-    database.join()
-    try:
-        with database.peewee.atomic():
-            yield database
-    finally:
-        database.leave()
+    with joined(config.database) as database, database.peewee.atomic():
+        yield database
 
 
 @contextmanager
@@ -102,12 +97,8 @@ def _alone(config: Config) -> Iterator[Database]:
 
 
 def _backup(config: Config, flags: dict[str, Any]) -> int:
-    database = Database(config.database)
-    database.join(older=True)
-    try:
+    with joined(config.database, older=True) as database:
         size = backups.back_up(database, flags["file"])
-    finally:
-        database.leave()
     print(f"{flags['file']} is a backup of {database.path}: {_bytes(size)}, checked.")
     return 0
 

@@ -7,8 +7,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,7 @@ from zoneinfo import ZoneInfo
 from gantt_tornado.config import Config, read_config, sha256_of
 from gantt_tornado.errors import GanttError, StartError
 from gantt_tornado.model.user import Role
-from gantt_tornado.store.database import Database
+from gantt_tornado.store.database import joined
 from gantt_tornado.store.tokens import StoredToken, StoredTokens
 
 #: Random bytes in a token.
@@ -76,21 +75,11 @@ def _run(run: Run, flags: dict[str, Any]) -> None:
     StartError: it cannot be done; the text is one line.
     """
     config = read_config(flags["config"], os.environ, {"database": flags["database"]})
-    with _tokens(config) as tokens:
+    with joined(config.database) as database:
         try:
-            run(tokens, config, flags)
+            run(StoredTokens(database), config, flags)
         except (GanttError, ValueError) as error:
             raise StartError(str(error)) from None
-
-
-@contextmanager
-def _tokens(config: Config) -> Iterator[StoredTokens]:
-    database = Database(config.database)
-    database.join()
-    try:
-        yield StoredTokens(database)
-    finally:
-        database.leave()
 
 
 def _create(tokens: StoredTokens, config: Config, flags: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from peewee import DatabaseError
 
 from gantt_tornado.errors import StartError
 from gantt_tornado.store.continuity import SUFFIX, renew
-from gantt_tornado.store.database import Database, url_of
+from gantt_tornado.store.database import Database, joined, url_of
 from gantt_tornado.store.projects import Projects
 
 #: Behind the name of a copy that is being made.
@@ -117,13 +117,9 @@ def restore(url: str, source: Path) -> Path | None:
 
 
 def _copy(source: Path, new: Path) -> None:
-    backup = Database(url_of(source))
-    backup.join(older=True)
-    try:
+    with joined(url_of(source), older=True) as backup:
         _make(new)
         backup.copy_to(str(new))
-    finally:
-        backup.leave()
     _check_whole(new)
 
 
@@ -199,23 +195,16 @@ def _check_ours(path: Path) -> None:
     """Raises:
     StartError: it is no database of ours.
     """
-    database = Database(url_of(path))
-    try:
-        database.join(older=True)
-    finally:
-        database.leave()
+    with joined(url_of(path), older=True):
+        pass
 
 
 def _check_whole(path: Path) -> None:
     """Raises:
     StartError: SQLite finds something wrong in it.
     """
-    database = Database(url_of(path))
-    database.join(older=True)
-    try:
+    with joined(url_of(path), older=True) as database:
         faults = database.faults()
-    finally:
-        database.leave()
     if faults:
         raise StartError(f"it is damaged: {faults[0]}")
 

@@ -409,6 +409,21 @@ class Database(Connection):
         return row[0] if row else None
 
 
+@contextmanager
+def joined(url: str, *, older: bool = False) -> Iterator[Database]:
+    """A database for a command beside whoever else has it, see :meth:`Database.join`.
+
+    Raises:
+        StartError: it cannot be joined.
+    """
+    database = Database(url)
+    database.join(older=older)
+    try:
+        yield database
+    finally:
+        database.leave()
+
+
 def url_of(path: Path) -> str:
     """The URL of a database file, whatever letters its name has."""
     return f"sqlite:///{quote(str(path))}"
