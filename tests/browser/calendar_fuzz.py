@@ -10,7 +10,7 @@ from typing import Final
 
 from playwright.sync_api import Browser
 
-from .line import Line
+from .line import Line, random_lines
 from .scheduler import agree, serve, silent
 from .server import WITH_SNIPPET, Server
 from .tabs import Tab, open_window
@@ -39,7 +39,8 @@ class CalendarFuzz:
         """Raise an AssertionError where a tab differs or is dead in the end."""
         server = Server(WITH_SNIPPET, self._folder, demo=False)
         try:
-            with self._lines(server) as lines, self._tabs(lines, server) as (judge, *tabs):
+            laid = random_lines(server.port, TABS, self._random, self._seed * 4)
+            with laid as lines, self._tabs(lines, server) as (judge, *tabs):
                 for number, tab in enumerate(tabs):
                     tab.run(
                         "window.working = calendarFuzz.work(it.seed, it.seconds, it.pause), 0",
@@ -50,19 +51,6 @@ class CalendarFuzz:
                 self._check(judge, tabs)
         finally:
             server.stop()
-
-    @contextlib.contextmanager
-    def _lines(self, server: Server) -> Iterator[list[Line]]:
-        delays = [self._random.uniform(0.01, 0.12) for _ in range(TABS)]
-        lines = [
-            Line(server.port, delay, delay, self._seed * 4 + number)
-            for number, delay in enumerate(delays)
-        ]
-        try:
-            yield lines
-        finally:
-            for line in lines:
-                line.close()
 
     @contextlib.contextmanager
     def _tabs(self, lines: list[Line], server: Server) -> Iterator[list[Tab]]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from .elsewhere import Elsewhere
 from .line import Line
 from .server import REAL, WITH_SNIPPET, Server
 from .tabs import Tab, open_window
@@ -117,10 +118,20 @@ def line(server: Server) -> Iterator[Callable[..., Line]]:
     """Lays lines to the server: ``line(delay=0.06)``."""
     lines: list[Line] = []
 
-    def lay(delay: float = 0) -> Line:
-        lines.append(Line(server.port, delay))
+    def lay(delay: float = 0, jitter: float = 0, seed: int = 0) -> Line:
+        lines.append(Line(server.port, delay, jitter, seed))
         return lines[-1]
 
     yield lay
     for each in lines:
         each.close()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Elsewhere]:
+    """An origin beside the server's."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    server = Elsewhere(folder)
+    yield server
+    server.close()

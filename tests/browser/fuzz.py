@@ -13,7 +13,7 @@ from typing import Any, Final
 from playwright.sync_api import Browser, Page, Route
 
 from .elsewhere import Elsewhere, plain
-from .line import Line
+from .line import Line, random_lines
 from .server import WITH_SNIPPET, Server
 from .tabs import FAILED_REQUEST, Tab, agree, open_window
 
@@ -64,7 +64,8 @@ class Fuzz:
         elsewhere = Elsewhere(pages)
         server = Server(WITH_SNIPPET, self._folder, origins=[elsewhere.url])
         try:
-            with self._lines(server) as lines, self._tabs(lines, elsewhere) as tabs:
+            laid = random_lines(server.port, len(self._kinds), self._random, self._seed * 4)
+            with laid as lines, self._tabs(lines, elsewhere) as tabs:
                 try:
                     self._work(tabs, lines)
                     self._check(server, tabs)
@@ -74,18 +75,6 @@ class Fuzz:
         finally:
             server.stop()
             elsewhere.close()
-
-    @contextlib.contextmanager
-    def _lines(self, server: Server) -> Iterator[list[Line]]:
-        lines = []
-        for number, _ in enumerate(self._kinds):
-            delay = self._random.uniform(0.01, 0.12)
-            lines.append(Line(server.port, delay, delay, self._seed * 4 + number))
-        try:
-            yield lines
-        finally:
-            for line in lines:
-                line.close()
 
     @contextlib.contextmanager
     def _tabs(self, lines: list[Line], elsewhere: Elsewhere) -> Iterator[list[Tab]]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -134,3 +134,15 @@ class Line:
             underway.put_nowait((self._due(), b""))
             await arriving
             self._writers.pop(writer, None)
+
+
+@contextlib.contextmanager
+def random_lines(port: int, count: int, chance: random.Random, seed: int) -> Iterator[list[Line]]:
+    """Lines that each take 10 to 120 ms, drawn by chance, with as much jitter."""
+    delays = [chance.uniform(0.01, 0.12) for _ in range(count)]
+    lines = [Line(port, each, each, seed + number) for number, each in enumerate(delays)]
+    try:
+        yield lines
+    finally:
+        for line in lines:
+            line.close()

@@ -9,18 +9,9 @@ import subprocess
 import pytest
 
 from .conftest import ROOT
-from .elsewhere import Elsewhere, plain
+from .elsewhere import plain
 from .tabs import PATIENCE
 from .test_fuzz import npm
-
-
-@pytest.fixture
-def elsewhere(tmp_path):
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    server = Elsewhere(folder)
-    yield server
-    server.close()
 
 
 @pytest.fixture

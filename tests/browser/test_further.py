@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from .line import Line
 from .tabs import agree
 
 
@@ -14,12 +13,9 @@ def kind():
 
 
 @pytest.fixture
-def two(server, open_tabs):
+def two(line, open_tabs):
     """Two tabs on lines that reorder."""
-    lines = [Line(server.port, 0.03, 0.06, seed) for seed in (1, 2)]
-    yield open_tabs(*(line.url for line in lines))
-    for line in lines:
-        line.close()
+    return open_tabs(*(line(0.03, 0.06, seed).url for seed in (1, 2)))
 
 
 def test_what_one_assigns_and_plans_the_other_has(server, two):

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from .conftest import ROOT
-from .elsewhere import Elsewhere, plain
+from .elsewhere import plain
 from .tabs import FAILED_REQUEST, Tab, agree, stored
 
 HOUSE = "/p/house"
@@ -28,15 +28,6 @@ TWO_CHARTS = """<link rel="stylesheet" href="/dhtmlxgantt.css">
 @pytest.fixture
 def kind():
     return "plain"
-
-
-@pytest.fixture
-def elsewhere(tmp_path):
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    server = Elsewhere(folder)
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from . import tabs as plans
-from .line import Line
 from .scheduler import agree, client, serve, shown, silent
 from .tabs import Tab, open_window
 
@@ -16,11 +15,11 @@ def kind():
 
 
 @pytest.fixture
-def team(browser, server):
+def team(browser, server, line):
     """Two tabs on bad lines, and the judge."""
-    lines = [Line(server.port, 0.03, 0.06, seed) for seed in (1, 2)]
+    one, other = (line(0.03, 0.06, seed).url for seed in (1, 2))
     opened = []
-    for url, each in ((lines[0].url, "team"), (lines[1].url, "team"), (server.url, "judge")):
+    for url, each in ((one, "team"), (other, "team"), (server.url, "judge")):
         window = open_window(browser)
         serve(window, client())
         opened.append(Tab(window, each, url, each))
@@ -28,8 +27,6 @@ def team(browser, server):
     faults = [(tab.name, fault[:300]) for tab in opened for fault in tab.faults()]
     for tab in opened:
         tab.page.context.close()
-    for line in lines:
-        line.close()
     assert not faults, faults
 
 
