@@ -25,7 +25,7 @@ from gantt_tornado.store.database import Database, joined
 from gantt_tornado.store.items import Store
 from gantt_tornado.store.projects import Projects
 from gantt_tornado.store.writer import UNREADABLE
-from gantt_tornado.token_commands import add_database
+from gantt_tornado.token_commands import add_database, print_table
 
 #: Carries out one of them; returns the exit status.
 Run = Callable[[Config, dict[str, Any]], int]
@@ -122,7 +122,7 @@ def _check(config: Config, flags: dict[str, Any]) -> int:
         mended = 0
         # As it is in the file: the configuration's counts from the next start on.
         markup = project_files.html_of(database) == "clean"
-        for info in _projects(database):
+        for info in Projects(database).with_deleted():
             store = Store(database, config.calendar, info.id, markup=markup, schema=OURS)
             faults = checks.faults(store)
             _show(info.name, [fault.text for fault in faults])
@@ -166,12 +166,8 @@ def _apply(database: Database, store: Store, cure: checks.Cure) -> None:
 
 def _stats(config: Config, _flags: dict[str, Any]) -> int:
     with _joined(config) as database:
-        infos = _projects(database)
-        rows = [_HEADINGS, *(_row(database, config, info) for info in infos)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            print("  ".join(cells).rstrip())
+        infos = Projects(database).with_deleted()
+        print_table([_HEADINGS, *(_row(database, config, info) for info in infos)])
         size = 0 if database.is_in_memory else Path(database.path).stat().st_size
         print(f"{database.path}: {len(infos)} projects, {_bytes(size)}.")
     return 0
@@ -261,11 +257,6 @@ def _read(config: Config, database: Database, file: BinaryIO, name: str) -> Proj
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise StartError(f"nothing is added: {faults[0].text}{more}")
     return info
-
-
-def _projects(database: Database) -> list[ProjectInfo]:
-    registry = Projects(database)
-    return [*registry.all(), *registry.all(deleted=True)]
 
 
 def _show(of: str, found: list[str]) -> None:

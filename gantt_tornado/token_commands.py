@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -70,6 +70,14 @@ def add_database(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows with their columns one below the other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
 def _run(run: Run, flags: dict[str, Any]) -> None:
     """Raises:
     StartError: it cannot be done; the text is one line.
@@ -96,11 +104,7 @@ def _create(tokens: StoredTokens, config: Config, flags: dict[str, Any]) -> None
 
 
 def _list(tokens: StoredTokens, config: Config, flags: dict[str, Any]) -> None:
-    rows = [_HEADINGS, *(_row(each) for each in tokens.all())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    print_table([_HEADINGS, *(_row(each) for each in tokens.all())])
 
 
 def _row(token: StoredToken) -> tuple[str, ...]:

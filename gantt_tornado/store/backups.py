@@ -106,7 +106,6 @@ def restore(url: str, source: Path) -> Path | None:
     with database.alone():
         new = path.with_name(path.name + _NEW)
         try:
-            _check_ours(source)
             _copy(source, new)
             _begin_anew(new)
             return _exchange(new, path)
@@ -130,7 +129,7 @@ def _begin_anew(new: Path) -> None:
     try:
         with database.peewee.atomic("IMMEDIATE"):
             registry = Projects(database)
-            for info in (*registry.all(), *registry.all(deleted=True)):
+            for info in registry.with_deleted():
                 renew(database, info.id)
     finally:
         database.close()

@@ -184,9 +184,7 @@ class Projects:
                 return replace(copy, upto=(*copy.upto[:at], keys[-1], *copy.upto[at + 1 :]))
         if self._counts(copy.source) != self._counts(copy.target):
             raise Conflict("The project could not be copied as a whole. Please try again.")
-        counts = {"seq": copy.seq, "mark": copy.mark}
-        counts |= {"horizon": copy.seq, "horizon_mark": copy.mark}
-        self._execute(self._sql.appear, {"project": copy.target, "created": self._now(), **counts})
+        self.begin_after(copy.target, copy.seq, copy.mark)
         return self.named(copy.name)
 
     def begin_after(self, project: int, seq: int, mark: int) -> None:
@@ -254,6 +252,10 @@ class Projects:
         """
         rows = self._execute(self._sql.all).fetchall()
         return [self._info(row) for row in rows if bool(row[-1]) is deleted and shows(row[1])]
+
+    def with_deleted(self) -> list[ProjectInfo]:
+        """All projects, then those that can be taken back."""
+        return [*self.all(), *self.all(deleted=True)]
 
     def retitle(self, name: str, title: str) -> ProjectInfo:
         return self._change(name, "title", title)
