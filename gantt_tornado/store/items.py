@@ -331,9 +331,12 @@ class Store:
             added = self.journal.line(id)
             state = {name: new for name, (_, new) in added.fields.items()} if added else {}
             row, gone = Row(id, id, self.journal.mark(id) or 0, state), True
+        return self._as_it_is(entity, row, author, gone=gone, repeats=id)
+
+    def _as_it_is(self, entity: Entity, row: Row, author: Author, **more: Any) -> WriteResult:
+        """The outcome of what changes nothing."""
         item = self.encode(entity, row)
-        wire = self.wire(item)
-        return WriteResult(entity, id, author, (), item, wire=wire, gone=gone, repeats=id)
+        return WriteResult(entity, row.id, author, (), item, wire=self.wire(item), **more)
 
     def _insert_gone(
         self, entity: Entity, state: State, author: Author, request: str
@@ -377,9 +380,7 @@ class Store:
         row = self._find(entity, id)
         known = self.journal.made_by("update", entity, id, request) if request else None
         if known:
-            item = self.encode(entity, row)
-            wire = self.wire(item)
-            return WriteResult(entity, id, author, (), item, wire=wire, repeats=known)
+            return self._as_it_is(entity, row, author, repeats=known)
         if entity.spanned:
             edit = edit._replace(values=merge.as_lists(row.state, edit.values))
         sent = edit
@@ -407,8 +408,7 @@ class Store:
             _differs(edit, state) or not all(mine for _, mine in later)
         )
         if not diff and not dropped:
-            item = self.encode(entity, row)
-            return WriteResult(entity, id, author, (), item, differs, wire=self.wire(item))
+            return self._as_it_is(entity, row, author, differs=differs)
         change = self._save(
             *(entity, row, state, diff, author),
             request=request,
@@ -486,12 +486,11 @@ class Store:
         return result
 
     def _undone_already(self, made: Change, author: Author) -> WriteResult:
-        found = (made.entity, made.id, author, ())
         try:
-            item = self.encode(made.entity, self._find(made.entity, made.id))
+            row = self._find(made.entity, made.id)
         except NotFound:
-            return WriteResult(*found, repeats=made.seq)
-        return WriteResult(*found, item, wire=self.wire(item), repeats=made.seq)
+            return WriteResult(made.entity, made.id, author, (), repeats=made.seq)
+        return self._as_it_is(made.entity, row, author, repeats=made.seq)
 
     def _undo(self, seq: int, author: Author) -> WriteResult:
         change = self.journal.line(seq)
@@ -568,8 +567,7 @@ class Store:
         self._check_changed(entity, row, state, author, change.seq)
         diff = merge.diff(row.state, state)
         if not diff:
-            item = self.encode(entity, row)
-            return WriteResult(entity, row.id, author, (), item, wire=self.wire(item))
+            return self._as_it_is(entity, row, author)
         saved = self._save(entity, row, state, diff, author)
         return WriteResult(entity, row.id, author, (saved,), saved.item, wire=saved.wire)
 
