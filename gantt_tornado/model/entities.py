@@ -437,6 +437,11 @@ def _first_fault(error: ValidationError) -> str:
     return f"{field}: {fault['msg'].removeprefix('Value error, ')}"
 
 
+def kind_of(place: str) -> type:
+    """Of what type a field is that says where an item stands."""
+    return str if place == "sortorder" else int
+
+
 def _entity(
     name: str,
     fields: Any,
@@ -445,11 +450,10 @@ def _entity(
     **more: Any,
 ) -> Entity:
     place = (*references, "sortorder") if more.get("ordered") else tuple(references)
-    dates = ("start_date", "end_date") if more.get("dated") else ()
+    dates = SPAN if more.get("dated") else ()
     declared = frozenset(fields.__annotations__)
     adapter = TypeAdapter(fields)
     known = (name, name + "s", place, adapter, declared, references, defaults)
-    more = {"put_off": name == "task", **more}
     return Entity(*known, dates=dates, word=name, **more)
 
 
@@ -465,6 +469,7 @@ ENTITIES: Final[Mapping[str, Entity]] = {
             {"text": "", "progress": 0, "type": "task", "parent": 0},
             dated=True,
             ordered=True,
+            put_off=True,
             optional=frozenset(("parent",)),
         ),
         _entity("link", LinkFields, {"source": "task", "target": "task"}, {"type": "0"}),

@@ -15,7 +15,7 @@ from peewee import SQL, fn
 
 from gantt_tornado.model import cycles, fractional_index
 from gantt_tornado.model.change import Author, Change
-from gantt_tornado.model.entities import DEFAULT_PROJECT, LINK, TASK, Entity
+from gantt_tornado.model.entities import DEFAULT_PROJECT, LINK, TASK, Entity, kind_of
 from gantt_tornado.model.project_info import DEFAULT, NAME
 from gantt_tornado.store.database import Compile, Database, ReadError, Statement
 from gantt_tornado.store.items import Damaged, Row, Store
@@ -123,8 +123,7 @@ def _rows(store: Store) -> tuple[Rows, list[Fault]]:
 
 def _wrong_columns(entity: Entity, row: Row) -> Iterator[str]:
     for name in entity.place:
-        kind = str if name == "sortorder" else int
-        if type(row.state[name]) is not kind:
+        if type(row.state[name]) is not kind_of(name):
             yield f"{entity.name} {row.id}: its {name} is {row.state[name]!r}"
 
 

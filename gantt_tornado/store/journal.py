@@ -16,7 +16,7 @@ from peewee import TextField, fn
 
 from gantt_tornado.model import marks
 from gantt_tornado.model.change import Author, Change, made_room
-from gantt_tornado.model.entities import DEFAULT_PROJECT, Entity
+from gantt_tornado.model.entities import DEFAULT_PROJECT, Entity, kind_of
 from gantt_tornado.model.journal_age import Ages
 from gantt_tornado.model.marks import Marks
 from gantt_tornado.model.merge import Diff
@@ -285,9 +285,10 @@ class Journal:
         self._sql = database.prepared(_Statements)
         self._database = database
         self._ages = Ages()
-        # The last number given away, as long as nothing was undone.
-        self._given = self.seq()
-        self._undone = database.undone
+        # The last number given away, as long as nothing was undone; not looked for before one is
+        # asked for, as most journals are only read.
+        self._given = 0
+        self._undone = -1
 
     def seq(self) -> int:
         """The number of the last change."""
@@ -435,28 +436,27 @@ class Journal:
         """Changes before number ``before``, newest first, of all items or of one: up to
         ``limit``, and fewer where they are large. None means that there are none."""
         sql = self._sql.history if item is None else self._sql.history_of
-        found = self._run(sql, before=before, most=limit, id=item)
-        changes: list[Change] = []
-        size = 0
-        for line in found:
-            size += sum(len(text) for text in line[-3:-1] if text is not None)
-            if changes and size > LARGEST_PAGE:
-                break
-            changes += self._readable([line])
-        return changes
+        return self._page(self._run(sql, before=before, most=limit, id=item))[0]
 
     def after(self, seq: int, limit: int) -> tuple[list[Change], int]:
         """Changes after number ``seq``, oldest first, up to ``limit``, and fewer where they are
         large; and the number of the last that was looked at, ``seq`` where there is none."""
+        changes, last = self._page(self._run(self._sql.after, seq=seq, most=limit))
+        return changes, seq if last is None else last
+
+    def _page(self, lines: Iterable[tuple[Any, ...]]) -> tuple[list[Change], int | None]:
+        """The changes of a page that is not too large, and the number of the last line that was
+        looked at."""
         changes: list[Change] = []
         size = 0
-        for line in self._run(self._sql.after, seq=seq, most=limit):
+        last = None
+        for line in lines:
             size += sum(len(text) for text in line[-3:-1] if text is not None)
             if changes and size > LARGEST_PAGE:
                 break
             changes += self._readable([line])
-            seq = _integer(line[0])
-        return changes, seq
+            last = line[0]
+        return changes, None if last is None else _integer(last)
 
     def every(self, before: int, limit: int) -> list[Change]:
         """Changes before number ``before``, newest first, also those that only made room; those
@@ -656,7 +656,7 @@ def _check_fields(entity: Entity, action: str, fields: Diff) -> None:
     if action == "delete" and not fields.keys() >= set(entity.place):
         raise ValueError("it does not say where the item was")
     for name in entity.place:
-        kind = str if name == "sortorder" else int
+        kind = kind_of(name)
         for value in fields.get(name, ()):
             if type(value) is not kind and value is not None:
                 raise ValueError(f"{name} is none")

@@ -16,7 +16,7 @@ from peewee import IntegrityError
 from gantt_tornado.errors import BadRequest, TooLarge
 from gantt_tornado.model import marks, text
 from gantt_tornado.model.dates import Calendar
-from gantt_tornado.model.entities import Entity
+from gantt_tornado.model.entities import Entity, kind_of
 from gantt_tornado.model.project_info import LONGEST_TITLE, ProjectInfo
 from gantt_tornado.model.schema import OURS
 from gantt_tornado.store.database import Compile, Database, Statement
@@ -173,9 +173,7 @@ def _item(
         raise BadRequest(f"line {number}: {id} is no id")
     if not fields.keys() >= set(entity.place):
         raise BadRequest(f"line {number}: {', '.join(entity.place)} are needed")
-    if any(
-        type(fields[name]) is not (str if name == "sortorder" else int) for name in entity.place
-    ):
+    if any(type(fields[name]) is not kind_of(name) for name in entity.place):
         raise BadRequest(f"line {number}: {', '.join(entity.place)}: one of them cannot be kept")
     if entity.sound(fields, calendar) is not fields:
         raise BadRequest(f"line {number}: no page could draw it")
