@@ -19,6 +19,7 @@ from gantt_tornado.built_in_calls import add_built_in_calls
 from gantt_tornado.config import Config
 from gantt_tornado.counts import Counts, State
 from gantt_tornado.errors import (
+    NOT_ALLOWED,
     Forbidden,
     NotFound,
     StartError,
@@ -255,7 +256,7 @@ class Backend:
         Forbidden: somebody who was let into a project would not be any more.
         """
         if not self.stands(user, project):
-            raise Forbidden("You are not allowed to do this.")
+            raise Forbidden(NOT_ALLOWED)
 
     def stands(self, user: User, project: str) -> bool:
         """Whether somebody who was let into a project still would be. Of one whom ``authenticate``

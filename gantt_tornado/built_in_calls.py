@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from gantt_tornado.errors import BadRequest, Forbidden
+from gantt_tornado.errors import NOT_ALLOWED, BadRequest, Forbidden
 from gantt_tornado.live.presence import OPEN, SELECTED
 from gantt_tornado.live.services import Caller
 from gantt_tornado.model import protocol
@@ -67,7 +67,7 @@ async def _undo(project: Project, caller: Caller, *args: Any) -> dict[str, Any]:
     """``plan.undo(change)``, as ``POST /data/undo/{change}`` for editors."""
     (change,) = _arguments(args, 1)
     if not caller.user.may(Role.editor, project.name):
-        raise Forbidden("You are not allowed to do this.")
+        raise Forbidden(NOT_ALLOWED)
     seq = _number(change, "The change")
     if seq is None:
         raise BadRequest("The change is missing.")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import Final, TypeGuard
+
+#: The message of what somebody has no right to.
+NOT_ALLOWED: Final = "You are not allowed to do this."
 
 
 class GanttError(Exception):

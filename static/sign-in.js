@@ -15,7 +15,6 @@ let token = sessionStorage.getItem(KEPT) ?? given;
 let asking = null;
 let isNeeded = false;
 
-export const headers = () => (token ? { "Remote-Token": token } : {});
 export const current = () => token;
 
 /** The token was refused. Resolves when there is another to try: nobody's, then the user's. */

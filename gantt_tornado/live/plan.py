@@ -501,12 +501,8 @@ class Plan:
                 continue
             if entity.name == "assignment" and not assignments:
                 continue
-            chunks.append(b'%s"%s":[' % (b"," if chunks else b"{", entity.channel.encode()))
-            for chunk in sequence.chunks():
-                chunks += (chunk, b",")
-            if chunks[-1] == b",":
-                chunks.pop()
-            chunks.append(b"]")
+            chunks.append(b'%s"%s":' % (b"," if chunks else b"{", entity.channel.encode()))
+            chunks += self.items(entity)
         chunks.append(b',"seq":"%s"}' % str(self.position()).encode())
         return chunks
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from gantt_tornado.errors import GanttError
+from gantt_tornado.errors import NOT_ALLOWED, GanttError
 from gantt_tornado.model.user import User
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,6 @@ MOST_CALLS: Final = 100
 #: Calls of one request, or of one frame, that are answered each, if only with a refusal. Of more
 #: only those are that somebody may wait for.
 MOST_ANSWERED: Final = 1000
-#: What a caller is told whose rights have ended meanwhile.
-NOT_ALLOWED: Final = "You are not allowed to do this."
 #: Characters of an unknown method's name in the answer.
 LONGEST_NAME: Final = 100
 

@@ -12,7 +12,7 @@ from tornado import routing, web
 
 from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
-from gantt_tornado.web import logs
+from gantt_tornado.web import requests
 from gantt_tornado.web.delegate import EndpointRouter
 from gantt_tornado.web.endpoints import WATCHED, Address, addresses
 from gantt_tornado.web.handlers import BoundedHandler, EndpointHandler, NoSuchAddress
@@ -54,11 +54,10 @@ class FileHandler(BoundedHandler):
         self.body_timeout = backend.config.body_timeout
 
     def set_default_headers(self) -> None:
-        self.set_header(logs.HEADER, logs.request_id(self.request))
+        for name, value in requests.headers(None, self.request).items():
+            self.set_header(name, value)
         self.set_header("Content-Security-Policy", POLICY)
-        self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "no-referrer")
-        self.set_header("Cache-Control", "no-cache")
 
 
 class LiveHandler(FileHandler, web.StaticFileHandler):

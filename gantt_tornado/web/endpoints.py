@@ -31,6 +31,7 @@ from gantt_tornado.backend import Backend
 from gantt_tornado.config import Config
 from gantt_tornado.counts import OTHER
 from gantt_tornado.errors import (
+    NOT_ALLOWED,
     BadRequest,
     Forbidden,
     GanttError,
@@ -301,7 +302,7 @@ _PARAMETERS: Final = {
 async def respond(endpoint: Endpoint, request: Request, http: HTTPServerRequest) -> Response:
     """Run an endpoint. An error becomes a response too."""
     try:
-        await _limit(endpoint, request, http)
+        await _limit(endpoint, request)
         if endpoint.of_server:
             return await endpoint.run(request)
         async with request.project:
@@ -310,7 +311,7 @@ async def respond(endpoint: Endpoint, request: Request, http: HTTPServerRequest)
         return endpoint_error(endpoint, http, error, request.read_body)
 
 
-async def _limit(endpoint: Endpoint, request: Request, http: HTTPServerRequest) -> None:
+async def _limit(endpoint: Endpoint, request: Request) -> None:
     """See that nobody does more than one person may, and have what comes too fast wait.
 
     Raises:
@@ -323,7 +324,7 @@ async def _limit(endpoint: Endpoint, request: Request, http: HTTPServerRequest) 
     opens = not endpoint.of_server and not request.project.is_open
     if not opens and not endpoint.writes:
         return
-    keys = limits.keys(request.user, http.remote_ip or "")
+    keys = limits.keys(request.user, request.address)
     if opens:
         limits.open_project(keys)
     if endpoint.writes and (delay := limits.write(keys)):
@@ -391,7 +392,7 @@ def check_role(
     if user is None or not (
         user.may_somewhere(endpoint.role) if endpoint.anywhere else user.may(endpoint.role, project)
     ):
-        raise Forbidden("You are not allowed to do this.")
+        raise Forbidden(NOT_ALLOWED)
 
 
 def close_slow(backend: Backend, http: HTTPServerRequest) -> None:
@@ -447,9 +448,13 @@ def error_response(
     status = _status(error)
     body = (orjson.dumps(error_body(http, status, error, is_remote=to.is_remote)),)
     headers = _JSON_HEADERS + error_headers(error)
-    if to.of_scheduler and http.method not in ("GET", "HEAD"):
-        return Response(body, 200, headers, refused=status)
-    return Response(body, status, headers)
+    refused = refusal(http, status, to)
+    return Response(body, 200 if refused else status, headers, refused=refused)
+
+
+def refusal(http: HTTPServerRequest, status: int, to: Endpoint | Address) -> int:
+    """The status of an error that its client takes with 200 alone, and 0 for others."""
+    return status if to.of_scheduler and http.method not in ("GET", "HEAD") else 0
 
 
 def error_headers(error: BaseException | None) -> Headers:
@@ -491,13 +496,20 @@ def log_error(http: HTTPServerRequest, error: BaseException | None) -> None:
 # Reading.
 
 
+def not_modified(request: Request, etag: str) -> Response | None:
+    """The response to who has what there is already, None for others."""
+    if etag in request.headers.get("If-None-Match", ""):
+        return Response(status=304, headers=(("Etag", etag),))
+    return None
+
+
 async def load(request: Request) -> Response:
     """``GET /data``: all items."""
     plan = request.project.plan
     assignments = request.argument("assignments") == "1"
     etag = f'"{plan.position()}{"-assignments" if assignments else ""}"'
-    if etag in request.headers.get("If-None-Match", ""):
-        return Response(status=304, headers=(("Etag", etag),))
+    if unchanged := not_modified(request, etag):
+        return unchanged
     # Read in one step, so that the items and the position belong together.
     chunks = plan.load(assignments)
     headers: Headers = (
@@ -557,7 +569,7 @@ async def insert(request: Request) -> Response:
     """``POST /data/task``, for every entity."""
     (entity,) = request.path
     key = request.key
-    fields = await _fields(request, entity)
+    fields = await fields_of(request, request.backend.schema.named(entity))
     result = await request.project.insert(entity, fields, author=request.author, request=key)
     return Response((answer(b"inserted", result),))
 
@@ -566,7 +578,7 @@ async def update(request: Request) -> Response:
     """``PUT /data/task/7``, for every entity."""
     entity, id = request.path
     number = requests.item_id(entity, id)
-    fields = await _fields(request, entity)
+    fields = await fields_of(request, request.backend.schema.named(entity))
     if requests.is_unsaved(entity, number, fields):
         client_id = request.author.client_id
         key = f"{client_id}:{id}" if client_id else ""
@@ -598,11 +610,10 @@ async def delete(request: Request) -> Response:
     return Response((answer(b"deleted", result),))
 
 
-async def _fields(request: Request, entity: str) -> dict[str, Any]:
+async def fields_of(request: Request, entity: Entity) -> dict[str, Any]:
     """An item's fields in the body, from JSON or a form."""
-    kind = request.backend.schema.named(entity)
     return await requests.beside(
-        request.read_body(), requests.read_item, request.backend, request.headers, kind
+        request.read_body(), requests.read_item, request.backend, request.headers, entity
     )
 
 
@@ -692,7 +703,7 @@ async def create_project(request: Request) -> Response:
     sent = requests.read_json(request.read_body())
     name, title, copy = (_text(sent, field) for field in ("name", "title", "copy"))
     if copy and not may(request, Role.viewer, copy):
-        raise Forbidden("You are not allowed to do this.")
+        raise Forbidden(NOT_ALLOWED)
     demo = sent.get("demo") is True
     info = await request.backend.create_project(name, title, copy_of=copy or None, demo=demo)
     return Response((orjson.dumps(_shown_project(info)),), 201)
@@ -802,7 +813,7 @@ async def publish(request: Request) -> Response:
         raise Forbidden(f"What {name} tells comes from the server alone.")
     assert request.user is not None
     if not await request.project.guards.allow(name, request.user):
-        raise Forbidden("You are not allowed to do this.")
+        raise Forbidden(NOT_ALLOWED)
     request.project.publish(name, sent["value"])
     return Response((orjson.dumps({"action": "published", "name": name}),))
 
@@ -898,13 +909,13 @@ def answer(action: bytes, outcome: WriteResult) -> bytes:
     return b'{"action":"%s","tid":%d,"change":%s,"item":%s}' % done
 
 
-def gone(id: int, error: NotFound) -> bytes:
+def gone(id: int, error: NotFound, action: str = "deleted") -> bytes:
     """The body of the response to an update of an item that has been deleted.
 
     Not an error: the client would keep the row among those that it has to save, and then
     never apply rows that others add. A deleted one it removes from them.
     """
-    body = {"action": "deleted", "tid": id, "gone": True, "message": error.message}
+    body = {"action": action, "tid": id, "gone": True, "message": error.message}
     return orjson.dumps(body)
 
 

@@ -17,7 +17,16 @@ from gantt_tornado.model.entities import Entity, is_word
 from gantt_tornado.model.user import Role
 from gantt_tornado.store.items import LAST
 from gantt_tornado.web import requests
-from gantt_tornado.web.endpoints import Endpoint, Headers, Request, Response, Size, answer
+from gantt_tornado.web.endpoints import (
+    Endpoint,
+    Headers,
+    Request,
+    Response,
+    Size,
+    answer,
+    fields_of,
+    not_modified,
+)
 
 
 async def load(entity: Entity, request: Request) -> Response:
@@ -26,8 +35,8 @@ async def load(entity: Entity, request: Request) -> Response:
     plan = request.project.plan
     etag = f'"{plan.position()}-{entity.name}"'
     headers: Headers = (("Etag", etag), ("Content-Type", requests.JSON))
-    if etag in request.headers.get("If-None-Match", ""):
-        return Response(status=304, headers=headers[:1])
+    if unchanged := not_modified(request, etag):
+        return unchanged
     chunks = plan.items(entity)
     if request.argument("seq") == "1":
         position = orjson.dumps(str(plan.position()))
@@ -91,9 +100,7 @@ async def delete(entity: Entity, request: Request) -> Response:
 
 
 async def _fields(entity: Entity, request: Request) -> dict[str, Any]:
-    sent = await requests.beside(
-        request.read_body(), requests.read_item, request.backend, request.headers, entity
-    )
+    sent = await fields_of(request, entity)
     inner = sent.get(entity.word)
     if entity.word in entity.declared or not isinstance(inner, dict):
         return sent

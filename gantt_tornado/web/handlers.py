@@ -281,10 +281,11 @@ class EndpointHandler(BoundedHandler):
         for name, value in endpoints.error_headers(error):
             self.set_header(name, value)
         self.set_header("Content-Type", JSON)
-        if self.address.of_scheduler and self.request.method not in ("GET", "HEAD"):
-            self._refused = status_code
+        self._refused = endpoints.refusal(self.request, status_code, self.address)
+        if self._refused:
             self.set_status(200)
-        body = endpoints.error_body(self.request, status_code, error, is_remote=self._is_remote)
+        is_remote = self.address.is_remote
+        body = endpoints.error_body(self.request, status_code, error, is_remote=is_remote)
         self.finish(orjson.dumps(body))
 
     def _error_response(self, error: GanttError) -> Response:
@@ -292,10 +293,6 @@ class EndpointHandler(BoundedHandler):
         if endpoint is not None and body is not None:
             return endpoints.endpoint_error(endpoint, self.request, error, body.read)
         return endpoints.error_response(self.request, error, self.address)
-
-    @property
-    def _is_remote(self) -> bool:
-        return self.address.is_remote
 
 
 class NoSuchAddress(EndpointHandler):

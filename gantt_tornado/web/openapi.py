@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from gantt_tornado.model.entities import ENTITIES
 from gantt_tornado.model.project_info import NAME
 from gantt_tornado.model.user import Role
+from gantt_tornado.web.requests import JSON
 
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "integer", "minimum": 1}
@@ -53,7 +54,6 @@ ERRORS: Final[Mapping[str, str]] = {
     "429": "It comes too fast; Retry-After says when to try again.",
     "503": "The store cannot take it now; Retry-After says when to try again.",
 }
-_JSON: Final = "application/json; charset=UTF-8"
 
 
 class Described(Protocol):
@@ -154,7 +154,7 @@ def _responses(endpoint: Described) -> dict[str, Any]:
         elif endpoint.is_remote and endpoint.verb == "POST":
             # Of calls each has its own error, as the client wants it.
             schema = {"type": "array"}
-        found[status] = {"description": description, "content": {_JSON: {"schema": schema}}}
+        found[status] = {"description": description, "content": {JSON: {"schema": schema}}}
         if endpoint.verb == "HEAD":
             del found[status]["content"]
     return found

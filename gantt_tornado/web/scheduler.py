@@ -23,6 +23,9 @@ from gantt_tornado.web.endpoints import (
     Response,
     Size,
     answer,
+    fields_of,
+    gone,
+    not_modified,
     respond_to_writes,
     writes_of,
 )
@@ -37,8 +40,8 @@ async def load(request: Request) -> Response:
     plan = request.project.plan
     etag = f'"{plan.position()}-{since}-{until}"'
     headers: Headers = (("Etag", etag), ("Content-Type", requests.JSON))
-    if etag in request.headers.get("If-None-Match", ""):
-        return Response(status=304, headers=headers[:1])
+    if unchanged := not_modified(request, etag):
+        return unchanged
     return Response(plan.load_events(since, until), headers=headers)
 
 
@@ -56,9 +59,7 @@ async def insert(request: Request) -> Response:
     body = request.read_body()
     if _is_write(request, body):
         return await _save(request, body)
-    fields = await requests.beside(
-        body, requests.read_item, request.backend, request.headers, EVENT
-    )
+    fields = await fields_of(request, EVENT)
     author = author_of(request)
     is_late = await _find_series(request, fields, author)
     result = await request.project.insert(EVENT.name, fields, author=author, request=request.key)
@@ -110,9 +111,7 @@ def author_of(request: Request) -> Author:
 
 async def update(request: Request) -> Response:
     """``PUT /events/7``."""
-    fields = await requests.beside(
-        request.read_body(), requests.read_item, request.backend, request.headers, EVENT
-    )
+    fields = await fields_of(request, EVENT)
     for name in SERIES:
         # A page that was not told yet what its series is called.
         if _is_unsaved(fields.get(name)):
@@ -127,8 +126,7 @@ async def update(request: Request) -> Response:
             raise
         # Its page is told a second later that it is gone. Not here: a row that was changed again
         # meanwhile would then be among those to be saved for ever, and no add come through.
-        gone = {"action": "updated", "tid": id, "gone": True, "message": error.message}
-        return Response((orjson.dumps(gone),))
+        return Response((gone(id, error, "updated"),))
     return Response((answer(b"updated", result),))
 
 

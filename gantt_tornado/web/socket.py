@@ -232,7 +232,7 @@ class SocketHandler(EndpointHandler, websocket.WebSocketHandler):
         assert self.user is not None
         caller = Caller(self.user, self._tab, self)
         try:
-            if delay := self.backend.limits.call(self._keys, 1):
+            if delay := self.backend.limits.call(self._counted, 1):
                 await asyncio.sleep(delay)
             self._answer([await self._project.services.call(call, caller)])
         except TooMany as error:

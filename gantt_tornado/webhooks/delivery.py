@@ -210,7 +210,7 @@ class Delivery:
             await self.note()
             await self._wait(max(delay, outcome.wait) * random.uniform(1, 1.25), is_there)
             if not is_there():
-                self._failures, self._failure, self._since = 0, "", None
+                self._forget_failures()
                 return
             delay = min(2 * delay, LONGEST_DELAY)
 
@@ -229,6 +229,9 @@ class Delivery:
     def _taken(self) -> None:
         if self._failures:
             log.warning("%s takes messages again", self._name)
+        self._forget_failures()
+
+    def _forget_failures(self) -> None:
         self._failures, self._failure, self._since = 0, "", None
 
     def _not_taken(self, failure: str) -> None:
